@@ -1,0 +1,103 @@
+"""What every command shares: one-line errors, exit codes, logging, and finishing the unit in hand on a signal."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from synth.errors import FoundryError, RecipeError
+
+EXIT_OK, EXIT_FAULT, EXIT_REFUSED, EXIT_VERIFICATION = 0, 1, 2, 3
+EXIT_SIGINT, EXIT_SIGTERM = 130, 143
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help with defaults, and descriptions kept as written."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser whose faults are one line and exit 2."""
+
+    def __init__(self, *, prog: str, description: str) -> None:
+        super().__init__(
+            prog=f"python -m pipelines.{prog}",
+            description=description,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Print one line and leave with exit code 2."""
+        self.exit(EXIT_REFUSED, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def run_command(body: Callable[[argparse.Namespace], int], parser: Parser, argv: Sequence[str] | None) -> int:
+    """Parse, run and translate errors: the whole ``main`` of a command.
+
+    Args:
+        body: The command; returns its exit code.
+        parser: Its parser.
+        argv: Arguments without the program name, or None for ``sys.argv``.
+
+    Returns:
+        Exit code 0 ok, 1 fault, 2 usage or refusal, 3 verification failed, 130 / 143 stopped by signal.
+    """
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        return body(arguments)
+    except RecipeError as error:
+        for fault in error.faults:
+            print(f"error: {fault}", file=sys.stderr)
+        return error.exit_code
+    except FoundryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone (`... | head`): nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return EXIT_SIGINT
+
+
+class StopRequest:
+    """Set by the first SIGINT or SIGTERM; the second SIGINT interrupts at once.
+
+    Attributes:
+        exit_code: 130 or 143 once a signal came, else 0.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.exit_code = EXIT_OK
+
+    def __call__(self) -> bool:
+        """Tell whether to stop after the unit in hand."""
+        return self._event.is_set()
+
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
+        if self._event.is_set() and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.exit_code = EXIT_SIGINT if signum == signal.SIGINT else EXIT_SIGTERM
+        self._event.set()
+        print("\nstopping after the unit in hand (Ctrl-C again to abort now)", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a request to stop after the unit in hand, within the block."""
+    request = StopRequest()
+    previous = {number: signal.signal(number, request._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,197 @@
+"""Recipes: find, read, override, check. Config is data: no imports, no eval, no environment expansion."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from synth.errors import RecipeError
+
+MAX_RECIPE_BYTES = 2**20
+MAX_DEPTH = 16
+MAX_NODES = 20_000
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in files("pipelines.recipes").iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str] = ()) -> _Model:
+    """Read a recipe, apply ``a.b=c`` overrides, and check it.
+
+    Args:
+        name_or_path: A shipped name, or the path of a YAML file.
+        model: The recipe's model.
+        overrides: ``dotted.key=value`` strings; the value is YAML.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        RecipeError: With every fault at once, each a line with its dotted key.
+    """
+    data = _parse(*_find(name_or_path))
+    for override in overrides:
+        _apply(data, override)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(*_describe(error, model)) from error
+
+
+def _find(name_or_path: str) -> tuple[bytes, str]:
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.parent != Path():
+        try:
+            with path.open("rb") as file:
+                return file.read(MAX_RECIPE_BYTES + 1), str(path)
+        except OSError as error:
+            raise RecipeError(
+                f"recipe {path}: {error.strerror}; give a YAML file or one of: {', '.join(recipe_names())}"
+            ) from error
+    if name_or_path not in recipe_names():
+        raise RecipeError(f"recipe {name_or_path!r}: no shipped recipe has this name{_nearest(name_or_path, recipe_names())}")
+    return files("pipelines.recipes").joinpath(f"{name_or_path}.yaml").read_bytes(), name_or_path
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader without aliases, duplicate keys, deep or huge documents."""
+
+    num_nodes = 0
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", self._mark())
+        self.num_nodes += 1
+        self.depth += 1
+        if self.depth > MAX_DEPTH or self.num_nodes > MAX_NODES:
+            limits = f"a recipe may nest {MAX_DEPTH} deep and hold {MAX_NODES} nodes"
+            raise yaml.constructor.ConstructorError(None, None, limits, self._mark())
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _mark(self) -> Any:
+        return self.peek_event().start_mark  # type: ignore[no-untyped-call]
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _parse(text: bytes, name: str) -> dict[str, Any]:
+    if len(text) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"recipe {name}: larger than {MAX_RECIPE_BYTES} bytes; this is not a recipe")
+    try:
+        data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RecipeError(
+            f"recipe {name}{where}: {getattr(error, 'problem', None) or 'not readable as YAML'}; correct the file"
+        ) from error
+    except (ValueError, RecursionError) as error:  # bad dates, undecodable bytes
+        raise RecipeError(f"recipe {name}: {error}; correct the file") from error
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise RecipeError(f"recipe {name}: must be a mapping of names to values, got {type(data).__name__}")
+    return data
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {override!r}: must be key=value, as in --set noise.var_max=40")
+    value = _parse(f"value: {text}".encode(), f"--set {override}").get("value")
+    parts = key.split(".")
+    at: Any = data
+    for part in parts[:-1]:
+        at = _step_into(at, part, override)
+    if isinstance(at, list):
+        at[_list_index(at, parts[-1], override)] = value
+    else:
+        at[parts[-1]] = value
+
+
+def _step_into(at: Any, part: str, override: str) -> Any:
+    if isinstance(at, list):
+        return at[_list_index(at, part, override)]
+    inner = at.setdefault(part, {})
+    if not isinstance(inner, dict | list):
+        raise RecipeError(f"--set {override!r}: {part} is a value, not a section; set it as a whole")
+    return inner
+
+
+def _list_index(at: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(at):
+        raise RecipeError(f"--set {override!r}: {part} must be a position in 0..{len(at) - 1}; set the list as a whole")
+    return int(part)
+
+
+def _describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    """Turn pydantic's faults into one line each: dotted key, rule, value, nearest name."""
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"] if part not in _union_tags(model)) or "recipe"
+        if fault["type"] == "extra_forbidden":
+            known = _known_names(model, fault["loc"][:-1])
+            yield f"{key}: no such key{_nearest(str(fault['loc'][-1]), known)}"
+        elif fault["type"] == "value_error":
+            yield str(fault["ctx"]["error"]) if key == "recipe" else f"{key}: {fault['ctx']['error']}"
+        elif fault["type"] == "missing":
+            yield f"{key}: must be given"
+        else:
+            rule = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
+            yield f"{key} {rule[0].lower() + rule[1:]}, got {fault['input']!r}"
+
+
+def _union_tags(model: type[BaseModel]) -> set[str]:
+    """Names pydantic puts into a location for the member of a union; they are no part of a dotted key."""
+    tags = {"int", "float", "constrained-int", "function-after", "literal"}
+    for name in _all_models(model):
+        kind = name.model_fields.get("kind")
+        tags |= set(get_args(kind.annotation)) if kind is not None else set()
+    return tags | {f"literal[{','.join(repr(v) for v in values)}]" for values in (("all", "published"), ("calibrated",))}
+
+
+def _all_models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        for inner in _models_in(field.annotation):
+            yield from _all_models(inner)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _known_names(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    models = [model]
+    for part in location:
+        steps = [m.model_fields[part].annotation for m in models if isinstance(part, str) and part in m.model_fields]
+        models = [inner for step in steps for inner in _models_in(step)] or models
+    return sorted({name for m in models for name in m.model_fields})
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,58 @@
+"""How large and how long: measured on a few samples of the plan itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synth.noise import NoiseBank
+from synth.plan import Plan
+from synth.recipe import SynthesisRecipe
+from synth.render import Renderer
+from synth.sources import SourceTable, TableReader
+from synth.store.codec import encode_chunk
+
+NUM_PROBES = 32
+COLUMN_BYTES = 200
+"""Stored bytes of a sample's columns, about; the digest's 32 do not compress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Size and time of a store.
+
+    Attributes:
+        num_bytes: Bytes on disk.
+        seconds: Time of one worker.
+    """
+
+    num_bytes: float
+    seconds: float
+
+
+def estimate_store(recipe: SynthesisRecipe, table: SourceTable, bank: NoiseBank, plan: Plan, root: Path | None) -> Estimate:
+    """Render and encode a few samples, spread over the plan.
+
+    Args:
+        recipe: What would be made.
+        table: Its source frames.
+        bank: Its noise windows.
+        plan: Its samples.
+        root: Folder of the source frames, or None for generated ones.
+    """
+    renderer = Renderer(recipe, table, TableReader(recipe, table, root), bank)
+    image, mask = np.empty(recipe.canvas_hw, recipe.image_dtype), np.empty(recipe.canvas_hw, np.uint8)
+    probes = np.unique(np.linspace(0, len(plan) - 1, min(NUM_PROBES, len(plan))).astype(int)).tolist()
+    num_bytes, started = 0, time.perf_counter()
+    for slot, index in enumerate(probes):
+        row = plan.row(index)
+        if slot == 1:
+            started = time.perf_counter()  # the first one compiles and fills caches
+        renderer.draw(row, renderer.generator(row), image, mask)
+        num_bytes += len(encode_chunk(image)) + len(encode_chunk(mask))
+    seconds = (time.perf_counter() - started) / max(len(probes) - 1, 1)
+    per_sample = num_bytes / len(probes) + COLUMN_BYTES
+    return Estimate(per_sample * len(plan), seconds * len(plan))

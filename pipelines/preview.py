@@ -1,0 +1,97 @@
+"""``python -m pipelines.preview``: a contact sheet of a store, masks outlined, each target enlarged beside its frame."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.command import EXIT_OK, Parser, run_command
+from pipelines.sheet import Tile, draw_sheet
+from synth.errors import RecipeError, RefusalError
+from synth.rng import Stream, keyed_generator
+from synth.sample import SampleKind
+from synth.store import Store, open_store
+
+DESCRIPTION = """Draw a contact sheet (PNG) of a store: frames with their masks outlined, the turned square framed,
+and the target beside it enlarged without interpolation. Half of the tiles are originals where there are any."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = Parser(prog="preview", description=DESCRIPTION)
+    parser.add_argument("store", metavar="STORE", type=Path, help="the .zarr folder")
+    parser.add_argument("--out", metavar="SHEET.png", type=Path, required=True, help="picture to write")
+    parser.add_argument("--num", metavar="N", type=int, default=24, help="frames on the sheet")
+    parser.add_argument("--indices", metavar="I", type=int, nargs="+", help="show these samples instead of random ones")
+    parser.add_argument("--seed", metavar="S", type=int, default=0, help="seed of the choice")
+    parser.add_argument("--dry-run", action="store_true", help="print which samples would be drawn")
+    return run_command(_run, parser, argv)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.out.suffix.lower() != ".png":
+        raise RecipeError(f"--out must end in .png, got {arguments.out}")
+    if not arguments.out.parent.is_dir():
+        raise RefusalError(f"--out {arguments.out}: its folder does not exist; make it, or correct the path")
+    if arguments.num < 1 or arguments.seed < 0:
+        raise RecipeError(f"--num must be >= 1 and --seed >= 0, got {arguments.num} and {arguments.seed}")
+    store = open_store(arguments.store)
+    indices = arguments.indices or choose_samples(store, arguments.num, arguments.seed)
+    if max(indices) >= len(store) or min(indices) < 0:
+        raise RecipeError(f"--indices must be in 0..{len(store) - 1}, got {indices}")
+    if arguments.dry_run:
+        print(f"{arguments.out}: would show samples {', '.join(map(str, indices))}")
+        return EXIT_OK
+    tiles = [tile_of(store, index) for index in indices]
+    title = f"{arguments.store.name}: {len(store)} frames, recipe {store.manifest['recipe']['name']}"
+    draw_sheet(tiles, title, f"content hash {store.manifest['content_hash']}").save(arguments.out)
+    print(f"{arguments.out}: {len(tiles)} of {len(store)} frames")
+    return EXIT_OK
+
+
+def choose_samples(store: Store, num: int, seed: int) -> list[int]:
+    """Choose samples at random, half of them originals where there are enough.
+
+    Args:
+        store: The store.
+        num: How many.
+        seed: Seed of the choice.
+    """
+    kinds = store.column("sample/kind")
+    originals, others = np.flatnonzero(kinds == SampleKind.ORIGINAL), np.flatnonzero(kinds != SampleKind.ORIGINAL)
+    rng = keyed_generator(seed, Stream.VIEW, 0)
+    num_originals = min(len(originals), max(num // 2, num - len(others)))
+    chosen = [rng.choice(originals, num_originals, replace=False)]
+    chosen.append(rng.choice(others, min(num - num_originals, len(others)), replace=False))
+    return sorted(int(i) for part in chosen for i in part)
+
+
+def tile_of(store: Store, index: int) -> Tile:
+    """Describe one sample for the sheet."""
+    sample = store[index]
+    assert sample.mask is not None
+    side = int(store.column("sample/box_side")[index])
+    row, col = store.column("sample/box_rc")[index].tolist()
+    box = (row, col, row + side, col + side) if side else None
+    lines = [f"#{index}  {sample.provenance.parent_ids[0]}"]
+    if box is None:
+        lines.append("original")
+    else:
+        turned = 90 * int(store.column("sample/rotation")[index])
+        lines.append(f"alpha {store.column('sample/alpha')[index]:.2g}, {side} px turned {turned} deg")
+    scr = ", ".join(f"{t.scr_view:.1f}" for t in sample.targets[:4])
+    lines.append(f"SCR {scr}" if sample.targets else "no target")
+    focus = int(store.column("sample/target_index")[index])
+    target = sample.targets[focus if 0 <= focus < len(sample.targets) else 0] if sample.targets else None
+    centre = (target.row_subpx, target.col_subpx) if target else None
+    if box is not None:
+        centre = (row + side / 2, col + side / 2)
+    return Tile(np.rint(sample.image * 255).astype(np.uint8), sample.mask, tuple(lines), box, centre, sample.valid_hw)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Shipped recipes, one YAML a scenario; `python -m pipelines.synthesize NAME` finds them here."""

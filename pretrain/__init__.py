@@ -1,0 +1,1 @@
+"""Self-supervised pretraining on shards and folders of frames; filled by the steps that train."""

@@ -1,0 +1,119 @@
+"""Generate: shards to do -> one task each -> done on disk. The only place in ``synth`` that speaks dask.
+
+A task is tiny (paths and a number): workers take recipe, sources and noise bank from the store itself, and nothing but
+"shard k is written" comes back. Tasks are submitted in a sliding window, so the scheduler's memory does not grow with the
+store; a task that finds its shard committed does nothing, so re-submission after a lost worker is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, as_completed
+
+from synth.errors import FoundryError, StoreError
+from synth.job import ShardResult, write_shard
+from synth.store.manifest import Manifest
+
+WINDOW_PER_WORKER = 2
+"""Tasks in flight per worker thread: one running, one waiting. A stop lets them end, so this bounds how long it takes."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a generation did.
+
+    Attributes:
+        num_written: Samples written.
+        num_skipped: Shards that were done already.
+        failures: Shard -> error, for shards that could not be made.
+        stopped: Whether a stop was asked for before the end.
+    """
+
+    num_written: int = 0
+    num_skipped: int = 0
+    failures: dict[int, Exception] = field(default_factory=dict)
+    stopped: bool = False
+
+
+def generate(
+    store: Path,
+    shards: Sequence[int],
+    *,
+    client: Client | None,
+    source_root: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_done: Callable[[ShardResult], None] = lambda _: None,
+) -> Outcome:
+    """Write shards of a store that exists.
+
+    Args:
+        store: The store, with manifest and noise bank; every worker must see it at this path.
+        shards: Numbers of the shards to write, in any order; those done already are skipped.
+        client: Dask client, or None to work in this process.
+        source_root: Folder of the source frames, when it is not where the manifest says.
+        should_stop: Asked between shards; when true, shards in hand are finished and the rest is left.
+        on_done: Called for every shard that is done.
+
+    Returns:
+        What was done; a shard that fails does not stop the others, except when the disk does.
+    """
+    key = Manifest.load(store).content["sources"]["digest"]
+    arguments = (str(store.resolve()), str(source_root.resolve()) if source_root else None, key)
+    outcome = Outcome()
+    results = _run_here(arguments, shards, should_stop) if client is None else _run_on(client, arguments, shards, should_stop)
+    for shard, result in results:
+        if isinstance(result, ShardResult):
+            outcome.num_written += result.num_written
+            outcome.num_skipped += result.num_written == 0
+            on_done(result)
+        else:
+            outcome.failures[shard] = result
+    outcome.stopped = should_stop()
+    return outcome
+
+
+_Arguments = tuple[str, str | None, str]
+_Results = Iterator[tuple[int, ShardResult | Exception]]
+
+
+def _run_here(arguments: _Arguments, shards: Sequence[int], should_stop: Callable[[], bool]) -> _Results:
+    for shard in shards:
+        if should_stop():
+            return
+        try:
+            yield shard, write_shard(*arguments, shard)
+        except StoreError:
+            raise
+        except FoundryError as error:
+            yield shard, error
+
+
+def _run_on(client: Client, arguments: _Arguments, shards: Sequence[int], should_stop: Callable[[], bool]) -> _Results:
+    todo = iter(shards)
+    shard_of: dict[Any, int] = {}
+    disk_error: StoreError | None = None
+    running = as_completed()
+
+    def submit() -> None:
+        shard = None if should_stop() or disk_error else next(todo, None)
+        if shard is not None:
+            future = client.submit(write_shard, *arguments, shard, key=f"write-{arguments[2][:16]}-{shard}", pure=False)
+            shard_of[future.key] = shard
+            running.add(future)
+
+    for _ in range(WINDOW_PER_WORKER * max(1, sum(client.nthreads().values()))):
+        submit()
+    for future in running:
+        shard, error = shard_of.pop(future.key), future.exception()
+        if isinstance(error, StoreError):
+            disk_error = error  # no shard can be written any more: let those in hand end, start no other
+        else:
+            yield shard, future.result() if error is None else error
+        future.release()
+        submit()
+    if disk_error is not None:
+        raise disk_error

@@ -1,0 +1,152 @@
+"""One store being made, as a worker sees it: everything comes from the manifest, one call writes one whole shard."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from synth.errors import RefusalError, RenderError, SourceError
+from synth.noise import BANK_DTYPES, NoiseBank
+from synth.plan import Plan
+from synth.render import Renderer
+from synth.sources import TableReader
+from synth.store.codec import encode_chunk
+from synth.store.commit import ShardCommit, hash_digests, retract_commit, shard_faults
+from synth.store.files import PARTIAL_SUFFIX, write_durably
+from synth.store.layout import array_specs, encode_column, encode_shard_of_images
+from synth.store.manifest import Manifest
+from synth.store.reader import open_store
+from synth.store.schema import record_dtype, sample_digest
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What a worker reports; the data itself travels through the disk.
+
+    Attributes:
+        shard: Its number.
+        num_written: Samples written; 0 when the shard was done already.
+    """
+
+    shard: int
+    num_written: int
+
+
+class Job:
+    """A store being made.
+
+    Args:
+        store: The store, created with its manifest and noise bank.
+        source_root: Folder of the source frames, when it is not where the manifest says.
+
+    Raises:
+        RefusalError: The store's noise bank is not the one of its manifest.
+    """
+
+    def __init__(self, store: Path, source_root: Path | None = None) -> None:
+        self.path = store
+        self.manifest = Manifest.load(store)
+        self.shape = self.manifest.shape
+        recipe, table = self.manifest.recipe, self.manifest.sources
+        self.plan = Plan(recipe, table.targets_per_frame())
+        bank = _load_bank(store, self.manifest)
+        frames = TableReader(recipe, table, source_root or self.manifest.source_root)
+        self.renderer = Renderer(recipe, table, frames, bank)
+        self._specs = array_specs(self.shape)
+        self._image = np.empty(self.shape.canvas_hw, self.shape.image_dtype)
+        self._mask = np.empty(self.shape.canvas_hw, np.uint8)
+
+    def is_done(self, shard: int) -> bool:
+        """Tell whether a shard is committed and its files hash to what its record says."""
+        return not shard_faults(self.path, shard, self.shape, self.manifest.recipe_hash)
+
+    def render_digest(self, index: int) -> bytes:
+        """Render one sample and return its digest, writing nothing."""
+        record = np.zeros(1, record_dtype(self.shape.max_targets))
+        self._render(index, record, 0)
+        return sample_digest(self._image, self._mask, record[0].tobytes())
+
+    def write_shard(self, shard: int) -> ShardResult:
+        """Render, encode and commit one shard, unless it is done.
+
+        Raises:
+            RenderError: A sample could not be rendered; names shard and sample.
+            StoreError: The shard could not be written.
+        """
+        if self.is_done(shard):
+            return ShardResult(shard, 0)
+        samples = self.shape.samples_of(shard)
+        records = np.zeros(len(samples), record_dtype(self.shape.max_targets))
+        digests = np.empty((len(samples), 32), np.uint8)
+        images, masks = [], []
+        for slot, index in enumerate(samples):
+            try:
+                self._render(index, records, slot)
+            except (RenderError, SourceError) as error:
+                raise type(error)(f"shard {shard}, sample {index}: {error}") from error
+            images.append(encode_chunk(self._image))
+            masks.append(encode_chunk(self._mask))
+            digest = sample_digest(self._image, self._mask, records[slot].tobytes())
+            digests[slot] = np.frombuffer(digest, np.uint8)
+        contents = {
+            "image": encode_shard_of_images(images, self.shape),
+            "mask": encode_shard_of_images(masks, self.shape),
+            "sample/digest": [encode_column(digests, self._specs["sample/digest"])],
+        }
+        contents |= {name: [encode_column(records[name], self._specs[name])] for name in records.dtype.names or ()}
+        self._commit(shard, contents, hash_digests(digests))
+        return ShardResult(shard, len(samples))
+
+    def _render(self, index: int, records: npt.NDArray[np.void], slot: int) -> None:
+        row = self.plan.row(index)
+        fields, targets = self.renderer.draw(row, self.renderer.generator(row), self._image, self._mask)
+        self.renderer.record(fields, targets, records, slot)
+
+    def _commit(self, shard: int, contents: dict[str, list[bytes]], content: str) -> None:
+        files = {}
+        retract_commit(self.path, shard)
+        for path, parts in contents.items():
+            name = self._specs[path].file_of(shard)
+            target = self.path / name
+            sha256 = write_durably(target, parts)
+            files[name] = (sha256, sum(map(len, parts)))
+            for stray in target.parent.glob(f".{target.name}.*{PARTIAL_SUFFIX}"):  # of a writer that was killed
+                stray.unlink(missing_ok=True)
+        samples = self.shape.samples_of(shard)
+        ShardCommit(shard, samples.start, samples.stop, self.manifest.recipe_hash, content, files).save(self.path)
+
+
+def write_shard(store: str, source_root: str | None, manifest_key: str, shard: int) -> ShardResult:
+    """Write one shard of a store: the task a worker runs.
+
+    Args:
+        store: Path of the store.
+        source_root: Folder of the source frames, or None for the manifest's.
+        manifest_key: Anything that changes when the store at this path is another one.
+        shard: Number of the shard.
+    """
+    key = (store, source_root, manifest_key)
+    if getattr(_held, "key", None) != key:  # a job has buffers of its own, so every thread keeps one
+        _held.job, _held.key = Job(Path(store), Path(source_root) if source_root else None), key
+    job: Job = _held.job
+    return job.write_shard(shard)
+
+
+_held = threading.local()
+
+
+def _load_bank(store: Path, manifest: Manifest) -> NoiseBank:
+    bank = open_store(store, allow_incomplete=True).noise_bank() if manifest.shape.noise_windows else _empty_bank(manifest)
+    if bank.digest() != manifest.content["noise_digest"]:
+        raise RefusalError(f"{store}/noise: is not the noise bank of the manifest; run verify --repair")
+    return bank
+
+
+def _empty_bank(manifest: Manifest) -> NoiseBank:
+    side = manifest.shape.window_px
+    shapes = {"patch": (0, side, side)}
+    return NoiseBank(**{name: np.empty(shapes.get(name, (0,)), dtype) for name, dtype in BANK_DTYPES.items()})

@@ -1,0 +1,107 @@
+"""Repair: make again exactly what is damaged, from the sources the manifest names, and nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from synth.errors import SourceError, VerificationError
+from synth.generate import generate
+from synth.job import Job, ShardResult
+from synth.recipe import CorpusSource
+from synth.rng import Stream, keyed_generator
+from synth.scan import scan_sources
+from synth.store.commit import ShardCommit, read_digests
+from synth.store.files import write_durably
+from synth.store.finalize import finalize_store
+from synth.store.layout import encode_bank, write_metadata
+from synth.store.manifest import Manifest
+from synth.store.verify import Findings
+
+
+def repair_store(
+    path: Path, findings: Findings, *, source_root: Path | None, threads: int, on_done: Callable[[ShardResult], None]
+) -> Manifest:
+    """Repair what a check found.
+
+    Args:
+        path: The store; the caller holds the lock of all its shards.
+        findings: What :func:`~synth.store.verify.check_store` returned.
+        source_root: Folder of the source frames, when it is not where the manifest says.
+        threads: Frames decoded side by side when the noise bank must be sampled again.
+        on_done: Called for every shard that is made again.
+
+    Returns:
+        The manifest of the repaired store.
+
+    Raises:
+        SourceError: A source frame is gone or has changed.
+        VerificationError: A shard comes out with other content than the store had.
+    """
+    for fault in findings.faults:
+        if fault.path is not None:
+            fault.path.unlink(missing_ok=True)
+    if any(fault.shard is None and fault.path is None for fault in findings.faults):
+        _restore_frame(path, source_root, threads)
+    damaged = findings.damaged_shards()
+    outcome = generate(path, damaged, client=None, source_root=source_root, on_done=on_done)
+    for error in outcome.failures.values():
+        raise error
+    _compare_with_manifest(path, damaged)
+    return finalize_store(path)
+
+
+def compare_rendered(path: Path, num_samples: int, *, source_root: Path | None, on_sample: Callable[[int], None]) -> list[int]:
+    """Render random samples again and compare them with the stored ones.
+
+    Args:
+        path: The store.
+        num_samples: How many, drawn without replacement.
+        source_root: Folder of the source frames, when it is not where the manifest says.
+        on_sample: Called with each index when it is compared.
+
+    Returns:
+        The samples that come out different.
+    """
+    job = Job(path, source_root)
+    total = job.shape.num_samples
+    rng = keyed_generator(num_samples, Stream.VIEW, total)
+    different = []
+    for index in sorted(rng.choice(total, size=min(num_samples, total), replace=False).tolist()):
+        shard, slot = divmod(index, job.shape.shard_images)
+        if read_digests(path, shard, job.shape)[slot].tobytes() != job.render_digest(index):
+            different.append(index)
+        on_sample(index)
+    return different
+
+
+def _restore_frame(path: Path, source_root: Path | None, threads: int) -> None:
+    """Write array metadata and noise bank again."""
+    manifest = Manifest.load(path)
+    recipe = manifest.recipe
+    if isinstance(recipe.source, CorpusSource):
+        source = recipe.source.model_copy(update={"path": str(source_root or manifest.source_root)})
+        recipe = recipe.model_copy(update={"source": source})
+    _, bank = scan_sources(recipe, threads=threads, progress=lambda _done, _total: None)
+    if bank.digest() != manifest.content["noise_digest"]:
+        raise SourceError(f"{path}/noise: the sources give another noise bank than the store was made with; restore the frames")
+    with tempfile.TemporaryDirectory() as folder:
+        write_metadata(Path(folder), manifest.shape)
+        for file in sorted(Path(folder).rglob("zarr.json")):
+            write_durably(path / file.relative_to(folder), [file.read_bytes()])
+    for name, data in encode_bank(bank, manifest.shape).items():
+        write_durably(path / name, [data])
+
+
+def _compare_with_manifest(path: Path, shards: list[int]) -> None:
+    manifest = Manifest.load(path)
+    if not manifest.is_complete:
+        return
+    for shard in shards:
+        commit = ShardCommit.load(path, shard)
+        if commit is None or commit.content != manifest.content["shards"][shard]["content"]:
+            raise VerificationError(
+                f"{path}: shard {shard} comes out with other content than the store had; its versions were "
+                f"{manifest.content['versions']}"
+            )

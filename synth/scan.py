@@ -1,0 +1,285 @@
+"""The scan: read every source frame once, find its targets, fill the noise bank, and enforce the split rule.
+
+Frames of the test list never become sources: their ids are not on the list in use, and their pixels are refused wherever
+they come from. Validation frames enter only under ``split: trainval``. Near-duplicates of test frames (32x32 normalised
+cross-correlation) are excluded from a foreign noise folder, stay in a published train list, and are counted in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from synth.canvas import resize_frame
+from synth.corpora import Corpus, FileHashes, FrameRef, open_corpus
+from synth.corpora.leakage import NEAR_DUPLICATE_NCC, near_duplicates, thumbnail
+from synth.errors import LeakageError, SourceError
+from synth.legacy import boxes_around, keep_last_window, read_centres
+from synth.noise import NoiseBank, Reservoir, Windows, accept_windows
+from synth.recipe import CorpusSource, SynthesisRecipe
+from synth.sample import Frame, TargetKind
+from synth.scene import BuiltinConfig, render_builtin
+from synth.sources import SourceRecord, SourceTable, pixels_sha256
+from synth.targets import find_targets
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+Progress = Callable[[int, int], None]
+"""Called with (frames done, frames in all)."""
+
+FOREIGN = 1
+"""Source code in the noise bank of windows from ``noise.source``; 0 stands for the source frames themselves."""
+
+
+def scan_sources(recipe: SynthesisRecipe, *, threads: int, progress: Progress) -> tuple[SourceTable, NoiseBank]:
+    """Read every source frame once.
+
+    Args:
+        recipe: What to make; its source names the folder.
+        threads: Frames decoded side by side.
+        progress: Called as frames are done.
+
+    Returns:
+        The table of frames and the noise bank.
+
+    Raises:
+        SourceError: A folder or file cannot be used, masks are missing, or no noise window is quiet enough.
+        LeakageError: A source frame has the pixels of a frame of the test list in use.
+    """
+    noise = recipe.noise
+    scan = _Scan(recipe, Reservoir(recipe.seed, noise.window_px, noise.max_windows))
+    if isinstance(recipe.source, BuiltinConfig):
+        _scan_builtin(scan, recipe.source, threads, progress)
+        guard = None
+    else:
+        guard = _scan_corpus(scan, recipe.source, threads, progress)
+    if noise.source != "same":
+        _scan_foreign_noise(scan, guard, threads, progress)
+    bank = scan.reservoir.bank()
+    if not len(bank) and recipe.num_synthetic != 0:
+        raise SourceError(
+            f"noise: no window of the frames passes noise.var_max = {noise.var_max:g} and the other bounds; raise it, lower "
+            "noise.window_px, or sample another folder with noise.source"
+        )
+    return scan.table(bank), bank
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What a scan gathers; ``own_std`` is NaN where a frame has no quiet window."""
+
+    recipe: SynthesisRecipe
+    reservoir: Reservoir
+    target_kind: TargetKind = TargetKind.REAL
+    records: list[dict[str, Any]] = field(default_factory=list)
+    own_std: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    leakage: dict[str, Any] = field(default_factory=dict)
+
+    def windows(self, frames: list[Frame]) -> list[Windows]:
+        """Sample one sequence as the recipe says."""
+        legacy = self.recipe.legacy
+        noise = self.recipe.noise
+        if legacy.include_targets:
+            noise = noise.model_copy(update={"exclude_targets": False})
+        accepted = accept_windows(frames, noise, released_grid=legacy.grid)
+        return [keep_last_window(w) for w in accepted] if legacy.overwrite else accepted
+
+    def add(self, frame: Frame, windows: Windows, record: dict[str, Any]) -> None:
+        """Take in one source frame: its windows, its targets in the fitted frame, its hashes."""
+        code = len(self.records)
+        if self.recipe.noise.source == "same":
+            self.reservoir.add(0, code, windows)
+        self.own_std.append(float(np.median(np.sqrt(windows.variance))) if len(windows) else float("nan"))
+        fitted = resize_frame(frame, self.recipe.canvas_hw) if self.recipe.fit == "resize" else frame
+        if fitted.mask is None:
+            raise SourceError(
+                f"source frame {frame.id}: has no mask, and originals need one; add a masks folder, or give unlabelled frames "
+                "as noise.source"
+            )
+        centres, boxes = find_targets(fitted.mask)
+        targets = {"centres": tuple(map(tuple, centres.tolist())), "boxes": tuple(map(tuple, boxes.tolist()))}
+        self.records.append({"id": frame.id, "hw": frame.hw} | record | targets)
+
+    def table(self, bank: NoiseBank) -> SourceTable:
+        """Close the scan."""
+        fallback = float(np.median(np.sqrt(bank.variance))) if len(bank) else 0.0
+        stds = [fallback if np.isnan(s) else s for s in self.own_std]
+        records = tuple(SourceRecord(**r, noise_std_dn=s) for r, s in zip(self.records, stds, strict=True))
+        return SourceTable(records, self.target_kind, tuple(self.notes), self.leakage)
+
+
+def _scan_builtin(scan: _Scan, config: BuiltinConfig, threads: int, progress: Progress) -> None:
+    scan.target_kind = TargetKind.SCENE
+
+    def render(index: int) -> tuple[Frame, Windows]:
+        frame = render_builtin(config, scan.recipe.seed, index)
+        return frame, scan.windows([frame])[0]
+
+    for done, (frame, windows) in enumerate(_parallel(render, range(config.num_frames), threads), start=1):
+        record = dict.fromkeys(("image", "mask", "sequence", "image_sha256", "mask_sha256"), "")
+        scan.add(frame, windows, record | {"pixels_sha256": pixels_sha256(frame)})
+        progress(done, config.num_frames)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    """The frames that must never become sources: pixel hashes and thumbnails of the test list in use."""
+
+    ids: list[str]
+    pixels: frozenset[str]
+    thumbs: npt.NDArray[np.float32]
+
+    def near(self, thumbs: npt.NDArray[np.float32]) -> list[tuple[int, int, float]]:
+        """Return (source, test, NCC) of the near-duplicate pairs."""
+        if not len(self.ids) or not len(thumbs):
+            return []
+        return near_duplicates(thumbs, self.thumbs, NEAR_DUPLICATE_NCC)
+
+
+def _scan_corpus(scan: _Scan, source: CorpusSource, threads: int, progress: Progress) -> _Guard:
+    if source.path is None:
+        raise SourceError("source.path: not given; pass --source DIR with the frames and masks, or use the recipe demo")
+    corpus = open_corpus(
+        source.path, scan.recipe.split, layout=source.layout, split_list=source.split_list, max_level=source.max_level,
+        mask_scale=source.mask_scale,
+    )  # fmt: skip
+    guard = _read_guard(corpus, threads)
+    thumbs = []
+    done = 0
+    for frames, hashes, windows in _read_sequences(scan, corpus, threads):
+        for frame, ref, file_hashes, accepted in zip(frames, _refs(corpus, frames), hashes, windows, strict=True):
+            _refuse_test_pixels(guard, corpus, ref, file_hashes)
+            thumbs.append(thumbnail(frame))
+            scan.add(frame, accepted, _file_record(ref, file_hashes))
+            done += 1
+            progress(done, len(corpus))
+    _use_centres_file(scan)
+    _note_leakage(scan, corpus, guard, np.stack(thumbs))
+    return guard
+
+
+def _file_record(ref: FrameRef, hashes: FileHashes) -> dict[str, Any]:
+    return {
+        "image": ref.image, "mask": ref.mask or "", "sequence": ref.sequence, "image_sha256": hashes.image_sha256,
+        "mask_sha256": hashes.mask_sha256 or "", "pixels_sha256": hashes.pixels_sha256,
+    }  # fmt: skip
+
+
+def _refs(corpus: Corpus, frames: list[Frame]) -> list[FrameRef]:
+    by_id = {ref.id: ref for ref in corpus.frames}
+    return [by_id[frame.id] for frame in frames]
+
+
+def _read_guard(corpus: Corpus, threads: int) -> _Guard:
+    ids, pixels, thumbs = [], set(), [np.empty((0, 32, 32), np.float32)]
+    for frame, hashes in _parallel(corpus.read_hashed, corpus.test_frames(), threads):
+        ids.append(frame.id)
+        pixels.add(hashes.pixels_sha256)
+        thumbs.append(thumbnail(frame)[None])
+    return _Guard(ids, frozenset(pixels), np.concatenate(thumbs))
+
+
+def _refuse_test_pixels(guard: _Guard | None, corpus: Corpus, ref: FrameRef, hashes: FileHashes) -> None:
+    if guard is not None and hashes.pixels_sha256 in guard.pixels:
+        raise LeakageError(
+            f"{corpus.root / ref.image}: has exactly the pixels of a frame of the test list in use, so it must not become a "
+            "source; remove it from the list or folder"
+        )
+
+
+def _note_leakage(scan: _Scan, corpus: Corpus, guard: _Guard, thumbs: npt.NDArray[np.float32]) -> None:
+    pairs = guard.near(thumbs)
+    scan.leakage = {
+        "criterion": f"32x32 normalised cross-correlation >= {NEAR_DUPLICATE_NCC}",
+        "split": corpus.split, "split_list": corpus.split_list, "layout": corpus.layout, "num_test_frames": len(guard.ids),
+        "near_duplicates_of_test": [[scan.records[i]["id"], guard.ids[j], round(ncc, 4)] for i, j, ncc in pairs],
+        "test_in_other_lists": sorted(corpus.foreign_test_ids()),
+    }  # fmt: skip
+    if pairs:
+        affected = len({j for _, j, _ in pairs})
+        scan.notes.append(f"{affected} of {len(guard.ids)} test frames have a near-duplicate among the sources (kept, listed)")
+    if corpus.foreign_test_ids():
+        scan.notes.append(f"{len(corpus.foreign_test_ids())} source frames are test frames of another published list")
+    if corpus.split is None:
+        scan.notes.append("the folder has no lists in use: nothing protects test frames that may be among its frames")
+
+
+def _scan_foreign_noise(scan: _Scan, guard: _Guard | None, threads: int, progress: Progress) -> None:
+    """Fill the bank from another folder, leaving out near-duplicates of the test frames in use."""
+    corpus = _open_training_part(Path(scan.recipe.noise.source), scan.recipe.split)
+    _refuse = [_read_guard(corpus, threads), guard]
+    excluded: list[str] = []
+    done = 0
+    codes = {ref.id: code for code, ref in enumerate(corpus.frames)}
+    for frames, hashes, windows in _read_sequences(scan, corpus, threads):
+        thumbs = np.stack([thumbnail(frame) for frame in frames])
+        for g in _refuse:
+            for ref, file_hashes in zip(_refs(corpus, frames), hashes, strict=True):
+                _refuse_test_pixels(g, corpus, ref, file_hashes)
+        near = guard.near(thumbs) if guard is not None else []
+        done += len(frames)
+        progress(done, len(corpus))
+        if near:
+            excluded += sorted({frames[i].id for i, _, _ in near})
+            continue
+        for frame, accepted in zip(frames, windows, strict=True):
+            scan.reservoir.add(FOREIGN, codes[frame.id], accepted)
+    scan.leakage["noise_frames_excluded"] = excluded
+    scan.leakage["noise_frames"] = [ref.image for ref in corpus.frames]
+    if excluded:
+        scan.notes.append(f"{len(excluded)} noise frames left out as near-duplicates of test frames")
+
+
+def _open_training_part(path: Path, split: str | None) -> Corpus:
+    """Open a folder at the split in use when it has lists, whole when it has none."""
+    whole = open_corpus(path)
+    return open_corpus(path, split) if split is not None and whole.split_list is not None else whole
+
+
+def _use_centres_file(scan: _Scan) -> None:
+    """Replace the mask's targets by those of a released coordinate file."""
+    legacy = scan.recipe.legacy
+    if legacy.centres_file is None:
+        return
+    lines = read_centres(Path(legacy.centres_file), len(scan.records), drop_duplicate_lines=legacy.duplicate_lines)
+    for record, centres in zip(scan.records, lines, strict=True):
+        record["centres"] = tuple(centres)
+        record["boxes"] = tuple(boxes_around(centres, record["hw"]))
+
+
+def _read_sequences(scan: _Scan, corpus: Corpus, threads: int) -> Iterator[tuple[list[Frame], list[FileHashes], list[Windows]]]:
+    """Read a corpus sequence by sequence (a frame without a sequence is its own), with its accepted windows."""
+    by_sequence: dict[str, list[FrameRef]] = {}
+    for ref in corpus.frames:
+        by_sequence.setdefault(ref.sequence or f"/{ref.id}", []).append(ref)
+    groups = list(by_sequence.values())
+
+    def read(refs: list[FrameRef]) -> tuple[list[Frame], list[FileHashes], list[Windows]]:
+        frames, hashes = map(list, zip(*(corpus.read_hashed(ref) for ref in refs), strict=True))
+        sizes = {frame.hw for frame in frames}
+        if len(sizes) > 1:
+            raise SourceError(
+                f"{corpus.root}: the frames of sequence {refs[0].sequence!r} have {len(sizes)} different sizes; a sequence is "
+                "one scene at one size: put other frames into another sub-folder"
+            )
+        return frames, hashes, scan.windows(frames)
+
+    return _parallel(read, groups, threads)
+
+
+def _parallel(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
+    """Map in order with a few threads (decoding releases the GIL), never holding more than a few results."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        pending: list[Any] = []
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * threads:
+                yield pending.pop(0).result()
+        yield from (future.result() for future in pending)

@@ -1,0 +1,140 @@
+"""Ground regimes: hills with tree lines under a sky, and farmland seen from above."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synth.sample import FloatImage
+from synth.scene.clutter import power_law_field, power_law_profile
+from synth.scene.draws import chance, log_uniform, sign, uniform
+from synth.scene.layers import ELLIPSE, Leaf, paint_leaves, paint_ridge
+from synth.scene.sky import clear_sky, lit_relief
+
+
+def hills(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+    """Render one to three ridges, far to near, under a clear sky; the nearest is often a tree line.
+
+    Args:
+        rng: Scene stream of the frame.
+        hw: Rows and columns of the canvas.
+
+    Returns:
+        float32 (H, W) apparent temperature, K.
+    """
+    rows = hw[0]
+    scene = clear_sky(rng, hw)
+    beta, stretch, turns = uniform(rng, 3.0, 3.6), uniform(rng, 1.0, 2.0), float(rng.random())
+    height = power_law_field(rng, hw=hw, beta=beta, f0=1 / 120, stretch=stretch, turns=turns)
+    slopes = lit_relief(height, rng, uniform(rng, 2.0, 8.0))
+    wooded = chance(rng, 0.5)
+    canopy = _canopy(rng, hw, slopes) if wooded else slopes
+    level = log_uniform(rng, 2.0, 14.0)
+    base = rows * uniform(rng, 0.3, 0.8)
+    num_ridges = int(rng.integers(1, 4))
+    for depth in range(num_ridges):
+        trees = wooded and depth == num_ridges - 1
+        outline = np.float32(base) + (_tree_line(rng, hw) if trees else _ridge_line(rng, hw))
+        near = (depth + 1) / num_ridges
+        kelvin = level * (0.35 + 0.65 * near) * uniform(rng, 0.75, 1.25)
+        paint_ridge(
+            scene, outline, canopy if trees else slopes, kelvin, level * log_uniform(rng, 0.02, 0.15) * near,
+            uniform(rng, -0.003, 0.002) * level, uniform(rng, -0.25, 0.2) * level, log_uniform(rng, 2.0, 40.0),
+        )  # fmt: skip
+        base += rows * uniform(rng, 0.05, 0.25)
+    return scene
+
+
+def _canopy(rng: np.random.Generator, hw: tuple[int, int], slopes: FloatImage) -> FloatImage:
+    """Return crowns lit from one side, brighter and flatter in patches that follow the terrain."""
+    crowns = power_law_field(rng, hw=hw, beta=uniform(rng, 2.6, 3.4), f0=log_uniform(rng, 1 / 40, 1 / 12))
+    lit = lit_relief(crowns, rng, uniform(rng, 1.0, 3.0))
+    canopy: FloatImage = lit * (np.float32(0.6) + np.float32(0.2) * slopes) + np.float32(0.6) * slopes
+    return canopy
+
+
+def _ridge_line(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+    rough = power_law_profile(rng, length=hw[1], beta=uniform(rng, 2.5, 3.6), f0=1 / 250)
+    return rough * np.float32(hw[0] * log_uniform(rng, 0.01, 0.1))
+
+
+def _tree_line(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+    """Return rows of a tree line about its height: round crowns with sharp gaps or, less often, pointed ones."""
+    slow = power_law_profile(rng, length=hw[1], beta=3.5, f0=1 / 250)
+    crowns: FloatImage = np.abs(power_law_profile(rng, length=hw[1], beta=2.4, f0=log_uniform(rng, 1 / 50, 1 / 15)))
+    slow *= np.float32(hw[0] * log_uniform(rng, 0.005, 0.06))
+    return slow + np.float32(sign(rng, 0.3) * hw[0] * log_uniform(rng, 0.008, 0.03)) * crowns
+
+
+def farmland(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+    """Render dead leaves seen from above: fields along one direction, copses and roads, with 1/f texture inside.
+
+    Sizes follow a power law r^-3, the scale-invariant dead-leaves model (Lee, Mumford & Huang, IJCV 41, 2001).
+
+    Args:
+        rng: Scene stream of the frame.
+        hw: Rows and columns of the canvas.
+
+    Returns:
+        float32 (H, W) apparent temperature, K.
+    """
+    span = log_uniform(rng, 1.0, 7.0)
+    texture = power_law_field(rng, hw=hw, beta=uniform(rng, 2.2, 2.9), f0=1 / 80)
+    scene = texture * np.float32(0.1 * span)
+    turns = float(rng.random())
+    leaves = [_parcel(rng, hw, turns, span) for _ in range(int(rng.integers(40, 90)))]
+    leaves += [_copse(rng, hw, span) for _ in range(int(rng.integers(0, 30)))]
+    leaves += [_road(rng, hw, turns, span) for _ in range(int(rng.integers(0, 3)))]
+    paint_leaves(scene, leaves, texture)
+    haze = power_law_field(rng, hw=hw, beta=3.2)
+    scene += haze * np.float32(uniform(rng, 0.05, 0.25) * span)
+    return scene
+
+
+def _parcel(rng: np.random.Generator, hw: tuple[int, int], turns: float, span: float) -> Leaf:
+    half = _power_law_size(rng, 0.06, 0.4) * min(hw)
+    warm = uniform(rng, -0.5, 0.5)
+    return Leaf(
+        row=uniform(rng, 0.0, hw[0]),
+        col=uniform(rng, 0.0, hw[1]),
+        half_rows=half * uniform(rng, 0.3, 1.0),
+        half_cols=half,
+        turns=turns + uniform(rng, -0.006, 0.006) + (0.25 if chance(rng, 0.4) else 0.0),
+        kelvin=span * warm * abs(warm) * 2.0,
+        texture=span * log_uniform(rng, 0.03, 0.2),
+        fall_kelvin=span * uniform(rng, -0.1, 0.1),
+        ragged_px=uniform(rng, 0.0, 1.5),
+    )
+
+
+def _road(rng: np.random.Generator, hw: tuple[int, int], turns: float, span: float) -> Leaf:
+    return Leaf(
+        row=uniform(rng, 0.0, hw[0]),
+        col=uniform(rng, 0.0, hw[1]),
+        half_rows=log_uniform(rng, 0.6, 3.0),
+        half_cols=2.0 * max(hw),
+        turns=turns + (0.25 if chance(rng, 0.5) else 0.0) + uniform(rng, -0.02, 0.02),
+        kelvin=span * uniform(rng, 0.2, 0.7) * sign(rng, 0.7),
+        texture=0.05 * span,
+        ragged_px=0.4,
+    )
+
+
+def _copse(rng: np.random.Generator, hw: tuple[int, int], span: float) -> Leaf:
+    half = _power_law_size(rng, 0.01, 0.09) * min(hw)
+    return Leaf(
+        row=uniform(rng, 0.0, hw[0]),
+        col=uniform(rng, 0.0, hw[1]),
+        half_rows=half,
+        half_cols=half * uniform(rng, 0.5, 1.0),
+        turns=float(rng.random()),
+        kelvin=span * uniform(rng, -0.5, 0.3),
+        texture=0.2 * span,
+        shape=ELLIPSE,
+        ragged_px=0.8 * half,
+    )
+
+
+def _power_law_size(rng: np.random.Generator, smallest: float, largest: float) -> float:
+    """Return a draw with density r^-3 between the bounds (inverse of its distribution function)."""
+    low, high = 1.0 / (smallest * smallest), 1.0 / (largest * largest)
+    return float(1.0 / np.sqrt(uniform(rng, high, low)))

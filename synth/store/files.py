@@ -1,0 +1,137 @@
+"""Files that are whole or absent: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synth.errors import RefusalError, StoreError
+
+PARTIAL_SUFFIX = ".partial"
+MAX_JSON_BYTES = 512 * 2**20
+
+
+def write_durably(path: Path, parts: Sequence[bytes]) -> str:
+    """Write a file so that a crash leaves the old one, the new one, or a stray temporary.
+
+    What the file system gives back is compared with what was meant before the rename.
+
+    Args:
+        path: Final place; its folder is made.
+        parts: The content, in pieces.
+
+    Returns:
+        sha256 of the content.
+
+    Raises:
+        StoreError: The disk is full or read-only, or gives back other bytes.
+    """
+    digest = hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX, dir=path.parent)
+    except OSError as error:
+        raise _store_error(path, error) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w+b", buffering=0) as file:
+            for part in parts:
+                _write_all(file.fileno(), part)
+                digest.update(part)
+            os.fsync(file.fileno())
+            file.seek(0)
+            if any(file.read(len(part)) != part for part in parts if part):
+                raise StoreError(f"{path}: the file system gave back other bytes than were written; check the disk")
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(path)
+        sync_path(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _store_error(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return digest.hexdigest()
+
+
+def write_json(path: Path, content: Any) -> str:
+    """Write canonical JSON (sorted keys, finite numbers only) durably; return its sha256."""
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+    return write_durably(path, [text.encode()])
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours.
+
+    Raises:
+        RefusalError: It is a symbolic link, too large, or not JSON.
+        StoreError: It is missing or unreadable.
+    """
+    refuse_symlink(path)
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise RefusalError(f"{path}: larger than {MAX_JSON_BYTES} bytes; this is not a file of ours")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise _store_error(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise RefusalError(f"{path}: is not valid JSON ({error}); restore it from a copy") from error
+
+
+def refuse_symlink(path: Path) -> None:
+    """Raise when a path of a store is a symbolic link.
+
+    Raises:
+        RefusalError: It is one.
+    """
+    if path.is_symlink():
+        raise RefusalError(f"{path}: is a symbolic link; a store holds plain files only, copy the target in its place")
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_path(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _store_error(path: Path, error: OSError) -> StoreError:
+    advice = {
+        errno.ENOSPC: "the disk is full; free space and run the same command again, finished shards are kept",
+        errno.EDQUOT: "the quota is used up; free space and run the same command again, finished shards are kept",
+        errno.EFBIG: "the file size limit is reached; raise it and run the same command again, finished shards are kept",
+        errno.EROFS: "the file system is read-only; choose another --out",
+        errno.EACCES: "permission denied; choose another --out or correct its permissions",
+        errno.ENOENT: "not found; restore it",
+        errno.ENOTDIR: "a part of the path is a file; choose another --out",
+    }.get(error.errno or 0, "check the disk")
+    return StoreError(f"{path}: {error.strerror or error}: {advice}")
+
+
+def _current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _current_umask()

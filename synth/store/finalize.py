@@ -1,0 +1,76 @@
+"""Finish a store: merge the commit records of all shards into the manifest, refusing gaps and strangers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synth.errors import RefusalError, VerificationError
+from synth.store.commit import ShardCommit, all_digests, commit_path
+from synth.store.files import sha256_of_file
+from synth.store.manifest import Manifest
+
+
+def missing_shards(store: Path, manifest: Manifest) -> list[int]:
+    """Return the shards without a commit record."""
+    present = {path.name for path in (store / "commits").glob("shard-*.json")}
+    return [k for k in range(manifest.shape.num_shards) if commit_path(store, k).name not in present]
+
+
+def finalize_store(store: Path) -> Manifest:
+    """Write the final manifest of a store whose shards are all committed.
+
+    Args:
+        store: The store; the caller holds the lock of all its shards.
+
+    Returns:
+        The manifest, with its content hash.
+
+    Raises:
+        VerificationError: Shards are missing, or a record covers other samples than its shard.
+        RefusalError: A record belongs to another recipe, or the content differs from what the finished store had.
+    """
+    manifest = Manifest.load(store)
+    missing = missing_shards(store, manifest)
+    if missing:
+        raise VerificationError(
+            f"{store}: {len(missing)} of {manifest.shape.num_shards} shards are not there: {as_ranges(missing)}; generate them "
+            "with synthesize --shards, then finalize again"
+        )
+    records = [_record(store, manifest, shard) for shard in range(manifest.shape.num_shards)]
+    finished = manifest.completed(records, all_digests(store, manifest.shape))
+    if manifest.is_complete and manifest.content_hash != finished.content_hash:
+        raise RefusalError(
+            f"{store}: content hash was {manifest.content_hash} and is {finished.content_hash} now; "
+            "run verify to see what changed"
+        )
+    if finished.content != manifest.content:
+        finished.save(store)
+    return finished
+
+
+def as_ranges(numbers: list[int]) -> str:
+    """Write ascending numbers as half-open ranges: ``3:5, 9:10``."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([number, number + 1])
+    return ", ".join(f"{start}:{stop}" for start, stop in ranges)
+
+
+def _record(store: Path, manifest: Manifest, shard: int) -> dict[str, str]:
+    commit = ShardCommit.load(store, shard)
+    assert commit is not None
+    if commit.recipe_hash != manifest.recipe_hash:
+        raise RefusalError(
+            f"{store}: shard {shard} was made by recipe {commit.recipe_hash[:12]}..., the store's is "
+            f"{manifest.recipe_hash[:12]}...; run verify --repair to make it again"
+        )
+    samples = manifest.shape.samples_of(shard)
+    if (commit.shard, commit.start, commit.stop) != (shard, samples.start, samples.stop):
+        raise VerificationError(
+            f"{store}: the record of shard {shard} covers samples {commit.start}:{commit.stop} of shard {commit.shard}; run "
+            "verify --repair"
+        )
+    return {"record": sha256_of_file(commit_path(store, shard)), "content": commit.content}

@@ -1,0 +1,108 @@
+"""One writer per shard range: a lock file per range, created before it is checked against the others.
+
+Two launchers that come at the same instant may both refuse, never both go on. A lock left by a process that died on this
+machine is taken over with a warning; one from another machine needs ``--force-unlock``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synth.errors import RefusalError, StoreError
+
+_LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked_range(store: Path, shards: range, *, force: bool = False) -> Iterator[None]:
+    """Hold the lock of a shard range within the block.
+
+    Args:
+        store: The store.
+        shards: The range.
+        force: Remove locks in the way, whoever holds them.
+
+    Raises:
+        RefusalError: Another launcher holds an overlapping range.
+        StoreError: The lock cannot be written.
+    """
+    folder = store / "locks"
+    own = folder / f"{shards.start:06d}-{shards.stop:06d}.{socket.gethostname()}.{os.getpid()}.lock"
+    try:
+        folder.mkdir(exist_ok=True)
+        with own.open("x") as file:
+            json.dump(_owner(), file)
+    except OSError as error:
+        raise StoreError(f"{own}: cannot be written ({error.strerror}); choose a store you may write to") from error
+    try:
+        for other in sorted(folder.glob("*.lock")):
+            if other != own and _overlaps(other, shards):
+                _take_over(other, force)
+        yield
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _owner() -> dict[str, str | int]:
+    return {
+        "host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid()), "boot": _boot_id(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }  # fmt: skip
+
+
+def _overlaps(lock: Path, shards: range) -> bool:
+    try:
+        start, stop = (int(part) for part in lock.name.split(".")[0].split("-"))
+    except ValueError:
+        return True
+    return start < shards.stop and shards.start < stop
+
+
+def _take_over(lock: Path, force: bool) -> None:
+    """Remove a lock that is forced or whose owner is dead; refuse otherwise."""
+    try:
+        owner = json.loads(lock.read_text())
+    except FileNotFoundError:
+        return  # released meanwhile
+    except (OSError, ValueError):
+        owner = {}
+    if force or _is_dead(owner):
+        _LOG.warning("lock %s was left by a process that is gone; taking it over", lock.name)
+        lock.unlink(missing_ok=True)
+        return
+    raise RefusalError(
+        f"{lock.parent.parent}: shards {lock.name.split('.')[0]} are being written by process {owner.get('pid', '?')} on "
+        f"{owner.get('host', '?')} since {owner.get('since', '?')}; wait for it, give other --shards, or pass --force-unlock "
+        "if it is gone"
+    )
+
+
+def _is_dead(owner: dict[str, str | int]) -> bool:
+    """Tell whether a lock's owner certainly ran on this machine and is gone."""
+    if owner.get("host") != socket.gethostname():
+        return False
+    if owner.get("boot") != _boot_id():
+        return True
+    return owner.get("started") != _process_start(int(owner.get("pid", -1)))
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def _process_start(pid: int) -> str:
+    """Start time of a process in clock ticks since boot, empty when there is no such process (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,224 @@
+"""What a store is: ``manifest.json`` with recipe, sources, versions and hashes; compared before anything is added.
+
+It is written when the store is created (``state: generating``) and replaced once, when every shard is committed, by the same
+with the list of shards and one ``content_hash`` over decoded arrays and columns in index order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from synth.errors import RefusalError
+from synth.noise import NoiseBank
+from synth.recipe import SynthesisRecipe
+from synth.rng import ALGO_VERSION
+from synth.sources import SourceTable
+from synth.store.files import read_json, write_json
+from synth.store.layout import ArraySpec, StoreShape, array_specs, noise_specs
+from synth.store.schema import CODE_TABLES, FORMAT, FORMAT_VERSION
+
+_VERSIONS_OF = ("sirst-foundry", "numpy", "scipy", "numba", "zarr", "numcodecs", "pillow")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of ``manifest.json``.
+
+    Attributes:
+        content: The parsed JSON object.
+    """
+
+    content: dict[str, Any]
+
+    @classmethod
+    def of(cls, recipe: SynthesisRecipe, table: SourceTable, root: Path | None, bank: NoiseBank, num_samples: int) -> Manifest:
+        """Describe a store about to be made."""
+        shape = StoreShape(
+            num_samples, recipe.shard_images(), recipe.canvas_hw, recipe.image_dtype, recipe.max_targets, len(bank),
+            recipe.noise.window_px,
+        )  # fmt: skip
+        return cls({
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "algo_version": ALGO_VERSION,
+            "state": "generating",
+            "recipe": recipe.model_dump(mode="json"),
+            "recipe_hash": recipe.hash(),
+            "shape": asdict(shape) | {"canvas_hw": list(shape.canvas_hw)},
+            "arrays": sorted([*array_specs(shape), *noise_specs(shape)]),
+            "codes": CODE_TABLES,
+            "sources": {"path": str(root) if root else None, "digest": table.digest(), **table.to_json()},
+            "noise_digest": bank.digest(),
+            "cpu_level": None,
+            "versions": _versions(),
+            "content_hash": None,
+            "shards": [],
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, store: Path) -> Manifest:
+        """Read the manifest of a store.
+
+        Raises:
+            RefusalError: The folder is no store of ours, or of a newer format.
+        """
+        path = store / "manifest.json"
+        if not path.is_file():
+            raise RefusalError(f"{store}: is no foundry store (no manifest.json); give the .zarr folder a synthesize made")
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise RefusalError(f"{path}: format must be {FORMAT}; this is not a foundry store")
+        if content.get("format_version") != FORMAT_VERSION:
+            raise RefusalError(
+                f"{path}: format_version must be {FORMAT_VERSION}, got {content.get('format_version')!r}; update sirst-foundry"
+            )
+        missing = {
+            "recipe",
+            "recipe_hash",
+            "shape",
+            "sources",
+            "noise_digest",
+            "state",
+            "shards",
+            "arrays",
+        } - content.keys()
+        if missing:
+            raise RefusalError(f"{path}: lacks {', '.join(sorted(missing))}; restore it from a copy")
+        return cls(content)
+
+    def save(self, store: Path) -> None:
+        """Replace the manifest of a store, atomically."""
+        write_json(store / "manifest.json", self.content)
+
+    def encode(self) -> bytes:
+        """Return the bytes of ``manifest.json``."""
+        return json.dumps(self.content, indent=1, sort_keys=True, allow_nan=False).encode()
+
+    @property
+    def shape(self) -> StoreShape:
+        """Sizes of the store."""
+        entry = dict(self.content["shape"])
+        return StoreShape(**(entry | {"canvas_hw": tuple(entry["canvas_hw"])}))
+
+    @property
+    def recipe(self) -> SynthesisRecipe:
+        """The resolved recipe."""
+        return SynthesisRecipe.model_validate(self.content["recipe"])
+
+    @property
+    def recipe_hash(self) -> str:
+        """sha256 of the recipe's content."""
+        return str(self.content["recipe_hash"])
+
+    @property
+    def sources(self) -> SourceTable:
+        """The source frames as scanned."""
+        return SourceTable.from_json(self.content["sources"])
+
+    @property
+    def source_root(self) -> Path | None:
+        """Folder the sources were read from, or None for generated ones."""
+        path = self.content["sources"]["path"]
+        return Path(path) if path else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every shard is committed and the content hash stands."""
+        return bool(self.content["state"] == "complete")
+
+    @property
+    def content_hash(self) -> str | None:
+        """The hash over all decoded arrays, once complete."""
+        value = self.content["content_hash"]
+        return None if value is None else str(value)
+
+    def specs(self) -> dict[str, ArraySpec]:
+        """Return the per-sample arrays this store has, by path."""
+        return {path: spec for path, spec in array_specs(self.shape).items() if path in self.content["arrays"]}
+
+    def completed(self, records: list[dict[str, str]], digests: Iterable[bytes]) -> Manifest:
+        """Return the manifest of the finished store.
+
+        Args:
+            records: For every shard, in order, ``record`` (sha256 of its commit record) and ``content``.
+            digests: The sample digests, in index order.
+        """
+        content_hash = hash_content(self, digests)
+        return Manifest(self.content | {"state": "complete", "shards": records, "content_hash": content_hash})
+
+    def differences(self, other: Manifest) -> list[str]:
+        """List, as readable lines, what keeps two manifests from sharing a store; empty when nothing does."""
+        lines = [
+            f"{key}: {_short(mine)} in the store, {_short(theirs)} now"
+            for key, mine, theirs in _leaf_differences(self._identity(), other._identity())
+        ]
+        if not lines and self.content["sources"]["digest"] != other.content["sources"]["digest"]:
+            lines += _source_differences(self.content["sources"]["frames"], other.content["sources"]["frames"])
+        if not lines and self.content["noise_digest"] != other.content["noise_digest"]:
+            lines.append("noise bank: other windows were sampled (the frames of noise.source have changed)")
+        return lines
+
+    def _identity(self) -> dict[str, Any]:
+        shape = {k: v for k, v in self.content["shape"].items() if k != "noise_windows"}
+        return self.recipe.content() | {"algo_version": self.content["algo_version"], "shape": shape}
+
+
+def hash_content(manifest: Manifest, digests: Iterable[bytes]) -> str:
+    """Return the content hash: kind and size of the samples, their digests in index order, and the noise bank.
+
+    Layout on disk (shard size), versions and file bytes are left out on purpose.
+    """
+    shape = manifest.shape
+    fields = [[s.path, s.dtype, list(s.shape[1:])] for s in manifest.specs().values()]
+    head = [
+        FORMAT,
+        FORMAT_VERSION,
+        shape.num_samples,
+        list(shape.canvas_hw),
+        shape.image_dtype,
+        shape.max_targets,
+        fields,
+    ]
+    state = hashlib.sha256(json.dumps(head, separators=(",", ":")).encode())
+    for digest in digests:
+        state.update(digest)
+    state.update(str(manifest.content["noise_digest"]).encode())
+    return state.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS_OF}
+
+
+def _leaf_differences(a: Any, b: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for name in sorted(a.keys() | b.keys()):
+            yield from _leaf_differences(a.get(name), b.get(name), f"{key}.{name}" if key else name)
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (left, right) in enumerate(zip(a, b, strict=True)):
+            yield from _leaf_differences(left, right, f"{key}.{i}")
+    elif a != b:
+        yield key, a, b
+
+
+def _source_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[str]:
+    old, new = ({row["id"]: row for row in rows} for rows in (mine, theirs))
+    changed = [name for name in old.keys() & new.keys() if old[name] != new[name]]
+    groups = {"gone": old.keys() - new.keys(), "new": new.keys() - old.keys(), "changed": changed}
+    return [
+        f"source frames {what}: {len(names)} ({', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in groups.items()
+        if names
+    ]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
