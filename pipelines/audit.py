@@ -1,6 +1,6 @@
 """Leakage audit: what the splits of one or several data sets share, and validation lists that cut no group.
 
-    python -m pipelines.audit DIR...                         table of shared ids, equal pixels and near duplicates
+    python -m pipelines.audit DIR|STORE...                   table of shared ids, equal pixels and near duplicates
     python -m pipelines.audit DIR... --out AUDIT             also audit.json, pairs.png and de-duplicated test lists
     python -m pipelines.audit DIR --make-val 133 --seed 0    print a validation list drawn from the train list
 
@@ -14,8 +14,8 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Never
@@ -24,8 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from pipelines.audit_report import AuditReport, check_out, write_report, write_text
+from pipelines.audit_sources import AuditSource, corpus_source, store_source
 from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, StopRequest, run_command, stop_on_signal
-from synth.corpora import Corpus, Fingerprints, FrameRef, Overlap, compare, fingerprint, open_corpus
+from synth.corpora import Corpus, Fingerprints, Overlap, compare, fingerprint, open_corpus
 from synth.corpora.exposure import count_groups, expose, part_of
 from synth.corpora.grouping import count_targets, draw_validation, near_duplicate_groups
 from synth.corpora.layouts import LAYOUTS
@@ -36,25 +37,6 @@ from synth.sample import Frame
 _PROTECTION = ("all", "unlisted", "train", "trainval", "val", "test")  # of two splits, the later is to be protected
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSource:
-    """Something whose frames can be audited.
-
-    Attributes:
-        name: Unique short name.
-        about: What it is, for the reader.
-        parts: Split -> ids of its frames; none is empty.
-        num_bytes: Bytes of its image files.
-        read: Id -> its frame and the sha256 of its pixels.
-    """
-
-    name: str
-    about: str
-    parts: Mapping[str, tuple[str, ...]]
-    num_bytes: int
-    read: Callable[[str], tuple[Frame, str]]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     return run_command(_run, _parser(), argv)
@@ -62,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="audit", description=__doc__ or "")
-    parser.add_argument("sources", nargs="+", type=Path, metavar="DIR", help="root folders of data sets")
+    parser.add_argument("sources", nargs="+", type=Path, metavar="DIR|STORE", help="root folders of data sets, or stores")
     parser.add_argument("--out", type=Path, help="folder for audit.json, pairs.png and test_dedup.txt, or for val.txt")
     parser.add_argument("--threshold", type=float, default=NEAR_DUPLICATE_NCC, help="least NCC of a near duplicate")
     parser.add_argument("--layout", choices=[spec.name for spec in LAYOUTS], help="layout of every DIR; else detected")
@@ -78,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_arguments(arguments)
     if arguments.make_val is not None:
         return _make_validation(arguments.sources[0], arguments)
-    sources = _corpus_sources([_open(path, arguments) for path in arguments.sources])  # other kinds of source join here
+    sources = _open_sources(arguments)
     if arguments.dry_run:
         return _print_plan(sources)
     if arguments.out is not None:
@@ -116,34 +98,21 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         raise RecipeError(*faults)
 
 
-def _open(path: Path, arguments: argparse.Namespace, split: str | None = None) -> Corpus:
-    return open_corpus(path, split, layout=arguments.layout, split_list=arguments.split_list, mask_scale=arguments.mask_scale)
-
-
-def _corpus_sources(corpora: Sequence[Corpus]) -> list[AuditSource]:
+def _open_sources(arguments: argparse.Namespace) -> list[AuditSource]:
     sources: list[AuditSource] = []
-    for number, corpus in enumerate(corpora, start=1):
-        taken = any(source.name == corpus.root.name for source in sources)
-        name = f"{corpus.root.name}-{number}" if taken else corpus.root.name
-        sources.append(_corpus_source(corpus, name, corpus.parts()))
+    for number, path in enumerate(arguments.sources, start=1):
+        short = path.resolve().name
+        name = f"{short}-{number}" if any(source.name == short for source in sources) else short
+        if (path / "manifest.json").is_file():
+            sources.append(store_source(path, name))
+        else:
+            corpus = _open(path, arguments)
+            sources.append(corpus_source(corpus, name, corpus.parts()))
     return sources
 
 
-def _corpus_source(corpus: Corpus, name: str, parts: Mapping[str, Sequence[FrameRef]]) -> AuditSource:
-    refs = {ref.id: ref for members in parts.values() for ref in members}
-
-    def read(frame_id: str) -> tuple[Frame, str]:
-        frame, hashes = corpus.read_hashed(refs[frame_id])
-        return frame, hashes.pixels_sha256
-
-    lists = f"lists {corpus.split_list}" if corpus.split_list else "no lists in use"
-    return AuditSource(
-        name=name,
-        about=f"{corpus.root} ({corpus.layout}, {lists})",
-        parts={part: tuple(ref.id for ref in members) for part, members in parts.items()},
-        num_bytes=sum((corpus.root / ref.image).stat().st_size for ref in refs.values()),
-        read=read,
-    )
+def _open(path: Path, arguments: argparse.Namespace, split: str | None = None) -> Corpus:
+    return open_corpus(path, split, layout=arguments.layout, split_list=arguments.split_list, mask_scale=arguments.mask_scale)
 
 
 def _print_plan(sources: Sequence[AuditSource]) -> int:
@@ -235,7 +204,7 @@ def _percent(num: int, total: int) -> str:
 def _make_validation(path: Path, arguments: argparse.Namespace) -> int:
     """Draw a validation list from the whole train list, print it, and write it where asked."""
     corpus = _open(path, arguments, split="trainval")
-    source = _corpus_source(corpus, corpus.root.name, {"trainval": corpus.frames})
+    source = corpus_source(corpus, corpus.root.name, {"trainval": corpus.frames})
     if arguments.dry_run:
         return _print_plan([source])
     num_targets: dict[str, int] = {}
