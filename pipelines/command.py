@@ -63,6 +63,9 @@ def run_command(body: Callable[[argparse.Namespace], int], parser: Parser, argv:
     except BrokenPipeError:  # the reader of our output has gone (`... | head`): nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:  # a disk, a permission, a port: the system's own words say what and where
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAULT
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return EXIT_SIGINT

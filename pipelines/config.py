@@ -90,11 +90,17 @@ class _StrictLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = key_node.value
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, "keys must be plain names", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
+
+
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What PyYAML lets escape: bad dates, undecodable bytes, and values that do not fit their explicit tag (``!!int ""``)."""
 
 
 def _parse(text: bytes, name: str) -> dict[str, Any]:
@@ -108,8 +114,9 @@ def _parse(text: bytes, name: str) -> dict[str, Any]:
         raise RecipeError(
             f"recipe {name}{where}: {getattr(error, 'problem', None) or 'not readable as YAML'}; correct the file"
         ) from error
-    except (ValueError, RecursionError) as error:  # bad dates, undecodable bytes
-        raise RecipeError(f"recipe {name}: {error}; correct the file") from error
+    except _UNREADABLE as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise RecipeError(f"recipe {name}: not readable as YAML ({why}); correct the file") from error
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise RecipeError(f"recipe {name}: must be a mapping of names to values, got {type(data).__name__}")
     return data
@@ -140,7 +147,7 @@ def _step_into(at: Any, part: str, override: str) -> Any:
 
 
 def _list_index(at: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(at):
+    if not part.isdecimal() or len(part) > 9 or int(part) >= len(at):
         raise RecipeError(f"--set {override!r}: {part} must be a position in 0..{len(at) - 1}; set the list as a whole")
     return int(part)
 
@@ -163,7 +170,7 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
 
 def _union_tags(model: type[BaseModel]) -> set[str]:
     """Names pydantic puts into a location for the member of a union; they are no part of a dotted key."""
-    tags = {"int", "float", "constrained-int", "function-after", "literal"}
+    tags = {"int", "float", "constrained-int", "constrained-float", "function-after", "literal"}
     for name in _all_models(model):
         kind = name.model_fields.get("kind")
         tags |= set(get_args(kind.annotation)) if kind is not None else set()

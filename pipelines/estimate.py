@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +47,13 @@ def estimate_store(recipe: SynthesisRecipe, table: SourceTable, bank: NoiseBank,
     renderer = Renderer(recipe, table, TableReader(recipe, table, root), bank)
     image, mask = np.empty(recipe.canvas_hw, recipe.image_dtype), np.empty(recipe.canvas_hw, np.uint8)
     probes = np.unique(np.linspace(0, len(plan) - 1, min(NUM_PROBES, len(plan))).astype(int)).tolist()
-    num_bytes, started = 0, time.perf_counter()
-    for slot, index in enumerate(probes):
+    num_bytes, durations = 0, []
+    for index in probes:
+        started = time.perf_counter()
         row = plan.row(index)
-        if slot == 1:
-            started = time.perf_counter()  # the first one compiles and fills caches
         renderer.draw(row, renderer.generator(row), image, mask)
         num_bytes += len(encode_chunk(image)) + len(encode_chunk(mask))
-    seconds = (time.perf_counter() - started) / max(len(probes) - 1, 1)
+        durations.append(time.perf_counter() - started)
+    seconds = statistics.median(durations)  # the first of a kind compiles and fills caches
     per_sample = num_bytes / len(probes) + COLUMN_BYTES
     return Estimate(per_sample * len(plan), seconds * len(plan))

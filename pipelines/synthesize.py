@@ -7,8 +7,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from distributed import Client
 
 from pipelines.cluster import KINDS, default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, run_command, stop_on_signal
@@ -66,12 +68,17 @@ def _run(arguments: argparse.Namespace) -> int:
     _print_plan(recipe, table, bank, plan, manifest, estimate, arguments.workers)
     if arguments.dry_run:
         return EXIT_OK
-    manifest = _create_or_compare(store, manifest, bank, estimate)
-    with locked_range(store, shards, force=arguments.force_unlock):
-        outcome, exit_code = _generate(arguments, store, root, manifest, shards)
-        if not (outcome.stopped or outcome.failures or arguments.shards):
-            manifest = finalize_store(store)
-    return exit_code or _report(store, manifest, outcome, arguments.shards is not None)
+    begun = _compare(store, manifest) if store.exists() else None
+    workers = min(arguments.workers, len(shards))
+    with stop_on_signal() as stop, open_client(arguments.cluster, workers) as client:  # before anything is written
+        manifest = begun or _create(store, manifest, bank, estimate)
+        with locked_range(store, shards, force=arguments.force_unlock):
+            outcome = _generate(store, root, manifest, shards, client, stop)
+            if not (outcome.stopped or outcome.failures or arguments.shards):
+                manifest = finalize_store(store)
+    if outcome.stopped:
+        return stop.exit_code
+    return _report(store, manifest, outcome, arguments.shards is not None)
 
 
 def _resolve(arguments: argparse.Namespace) -> SynthesisRecipe:
@@ -109,8 +116,8 @@ def _scan(recipe: SynthesisRecipe, threads: int) -> tuple[SourceTable, NoiseBank
 def _shard_range(text: str | None, num_shards: int) -> range:
     if text is None:
         return range(num_shards)
-    start, _, stop = text.partition(":")
-    if not (start.isdigit() and stop.isdigit() and int(start) < int(stop) <= num_shards):
+    start, _, stop = (part if part.isdecimal() and len(part) < 10 else "" for part in text.partition(":"))
+    if not (start and stop and int(start) < int(stop) <= num_shards):
         raise RecipeError(f"--shards must be A:B with 0 <= A < B <= {num_shards}, got {text!r}")
     return range(int(start), int(stop))
 
@@ -134,19 +141,21 @@ def _print_plan(
     print(f"  {shape.num_shards} shards of {shape.shard_images}; about {size_mb:,.0f} MB, {seconds:,.0f} s")
 
 
-def _create_or_compare(store: Path, manifest: Manifest, bank: NoiseBank, estimate: Estimate) -> Manifest:
-    if not store.exists():
-        free = shutil.disk_usage(store.parent).free
-        if estimate.num_bytes > free:
-            raise RefusalError(
-                f"--out {store}: needs about {estimate.num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; free space first"
-            )
-        try:
-            create_store(store, manifest.shape, bank, manifest.encode())
-        except FileExistsError:
-            pass  # another launcher was faster: compare with what it made
-        else:
-            return manifest
+def _create(store: Path, manifest: Manifest, bank: NoiseBank, estimate: Estimate) -> Manifest:
+    free = shutil.disk_usage(store.parent).free
+    if estimate.num_bytes > free:
+        raise RefusalError(
+            f"--out {store}: needs about {estimate.num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; free space first"
+        )
+    try:
+        create_store(store, manifest.shape, bank, manifest.encode())
+    except RefusalError:  # another launcher was faster
+        return _compare(store, manifest)
+    return manifest
+
+
+def _compare(store: Path, manifest: Manifest) -> Manifest:
+    """Return the manifest of a store that was begun, refusing one of another recipe or other sources."""
     existing = Manifest.load(store)
     differences = existing.differences(manifest)
     if differences:
@@ -157,12 +166,10 @@ def _create_or_compare(store: Path, manifest: Manifest, bank: NoiseBank, estimat
 
 
 def _generate(
-    arguments: argparse.Namespace, store: Path, root: Path | None, manifest: Manifest, shards: range
-) -> tuple[Outcome, int]:
+    store: Path, root: Path | None, manifest: Manifest, shards: range, client: Client | None, stop: Callable[[], bool]
+) -> Outcome:
     num_samples = sum(len(manifest.shape.samples_of(k)) for k in shards)
-    workers = min(arguments.workers, len(shards))
-    bar = progress_bar("generate", num_samples, "img")
-    with stop_on_signal() as stop, open_client(arguments.cluster, workers) as client, bar as advance:
+    with progress_bar("generate", num_samples, "img") as advance:
         started = time.perf_counter()
         outcome = generate(
             store,
@@ -175,7 +182,7 @@ def _generate(
         seconds = time.perf_counter() - started
     if outcome.num_written:
         print(f"wrote {outcome.num_written} frames in {seconds:.1f} s ({outcome.num_written / seconds:,.0f}/s)")
-    return outcome, stop.exit_code
+    return outcome
 
 
 def _report(store: Path, manifest: Manifest, outcome: Outcome, is_part: bool) -> int:

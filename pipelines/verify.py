@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines.cluster import default_workers
 from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, run_command
 from pipelines.progress import progress_bar
-from synth.errors import RefusalError
+from synth.errors import RecipeError, RefusalError
 from synth.repair import compare_rendered, repair_store
 from synth.store.finalize import finalize_store
 from synth.store.lock import locked_range
@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.workers < 1 or arguments.regenerate < 0:
+        raise RecipeError(f"--workers must be >= 1 and --regenerate >= 0, got {arguments.workers} and {arguments.regenerate}")
     store: Path = arguments.store
     if not store.is_dir():
         raise RefusalError(f"{store}: not found; give the .zarr folder a synthesize made")
@@ -62,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _check(store: Path, manifest: Manifest, workers: int) -> Findings:
     with progress_bar("verify", manifest.shape.num_shards, "shard") as advance:
-        findings = check_store(store, threads=max(workers, 1), on_shard=lambda _: advance(1))
+        findings = check_store(store, threads=workers, on_shard=lambda _: advance(1))
     for fault in findings.faults[:MOST_FAULTS]:
         print(f"fault: {fault.message}", file=sys.stderr)
     if len(findings.faults) > MOST_FAULTS:
@@ -80,7 +82,7 @@ def _repair(arguments: argparse.Namespace, manifest: Manifest, findings: Finding
             store,
             findings,
             source_root=arguments.source,
-            threads=max(arguments.workers, 1),
+            threads=arguments.workers,
             on_done=lambda _: advance(1),
         )
 
@@ -94,7 +96,8 @@ def _regenerate(arguments: argparse.Namespace) -> int:
         names = ", ".join(map(str, different[:10]))
         print(f"fault: {len(different)} samples come out different: {names}", file=sys.stderr)
         return EXIT_VERIFICATION
-    print(f"{arguments.regenerate} random samples come out the same when rendered again")
+    num_samples = min(arguments.regenerate, Manifest.load(arguments.store).shape.num_samples)
+    print(f"{num_samples} random samples come out the same when rendered again")
     return EXIT_OK
 
 

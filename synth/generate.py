@@ -7,6 +7,8 @@ store; a task that finds its shard committed does nothing, so re-submission afte
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,8 +63,8 @@ def generate(
     Returns:
         What was done; a shard that fails does not stop the others, except when the disk does.
     """
-    key = Manifest.load(store).content["sources"]["digest"]
-    arguments = (str(store.resolve()), str(source_root.resolve()) if source_root else None, key)
+    path = str(store.resolve())
+    arguments = (path, str(source_root.resolve()) if source_root else None, _task_key(path, Manifest.load(store)))
     outcome = Outcome()
     results = _run_here(arguments, shards, should_stop) if client is None else _run_on(client, arguments, shards, should_stop)
     for shard, result in results:
@@ -74,6 +76,13 @@ def generate(
             outcome.failures[shard] = result
     outcome.stopped = should_stop()
     return outcome
+
+
+def _task_key(path: str, manifest: Manifest) -> str:
+    """Name a store so that no other one, at this path or elsewhere, shares its tasks or the job a worker holds for it."""
+    identity = [path, manifest.recipe_hash] + [manifest.content[key] for key in ("shape", "noise_digest")]
+    identity.append(manifest.content["sources"]["digest"])
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
 _Arguments = tuple[str, str | None, str]
@@ -101,7 +110,7 @@ def _run_on(client: Client, arguments: _Arguments, shards: Sequence[int], should
     def submit() -> None:
         shard = None if should_stop() or disk_error else next(todo, None)
         if shard is not None:
-            future = client.submit(write_shard, *arguments, shard, key=f"write-{arguments[2][:16]}-{shard}", pure=False)
+            future = client.submit(write_shard, *arguments, shard, key=f"write-{arguments[2]}-{shard}", pure=False)
             shard_of[future.key] = shard
             running.add(future)
 

@@ -64,7 +64,7 @@ class Plan:
         self.pass_size = NUM_ROTATIONS * self.num_source_targets
         self.num_originals = self.num_sources if recipe.originals else 0
         self.num_synthetic = self._count_synthetic()
-        if self.num_synthetic and not self.pass_size:
+        if recipe.num_synthetic != 0 and not self.pass_size:
             raise SourceError(
                 f"source: none of the {self.num_sources} frames has a target in its mask, so there is nothing to rotate; "
                 "give frames with targets, or set num_synthetic=0"

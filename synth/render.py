@@ -168,7 +168,10 @@ class Renderer:
         patch = self._bank.patch[window]
         source = self.table.frames[row.source]
         mix = self._mixer.draw(patch, row.alpha, source.noise_std_dn, rng)
-        self._mixer.mix(canvas.levels, canvas.max_level, patch, row.alpha, mix, image)
+        if row.alpha == 0:
+            _copy_levels(canvas, image)
+        else:
+            self._mixer.mix(canvas.levels, canvas.max_level, patch, row.alpha, mix, image)
         row_centre, col_centre = source.centres[row.target]
         centre = (row_centre - canvas.origin_rc[0], col_centre - canvas.origin_rc[1])
         legacy = self.recipe.legacy

@@ -38,7 +38,8 @@ def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generato
     Returns:
         A generator whose values depend on the three arguments alone.
     """
-    bits = np.random.Philox(key=[seed, int(stream)], counter=[0, 0, 0, index])
+    key, counter = np.array((seed, stream), np.uint64), np.array((0, 0, 0, index), np.uint64)
+    bits = np.random.Philox(key=key, counter=counter)
     return np.random.Generator(bits)
 
 

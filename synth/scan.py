@@ -22,6 +22,7 @@ from synth.corpora.leakage import NEAR_DUPLICATE_NCC, near_duplicates, thumbnail
 from synth.errors import LeakageError, SourceError
 from synth.legacy import boxes_around, keep_last_window, read_centres
 from synth.noise import NoiseBank, Reservoir, Windows, accept_windows
+from synth.noise.fluctuation import fluctuation_std
 from synth.recipe import CorpusSource, SynthesisRecipe
 from synth.sample import Frame, TargetKind
 from synth.scene import BuiltinConfig, render_builtin
@@ -96,7 +97,7 @@ class _Scan:
         code = len(self.records)
         if self.recipe.noise.source == "same":
             self.reservoir.add(0, code, windows)
-        self.own_std.append(float(np.median(np.sqrt(windows.variance))) if len(windows) else float("nan"))
+        self.own_std.append(self.median_std(windows.patch))
         fitted = resize_frame(frame, self.recipe.canvas_hw) if self.recipe.fit == "resize" else frame
         if fitted.mask is None:
             raise SourceError(
@@ -107,12 +108,26 @@ class _Scan:
         targets = {"centres": tuple(map(tuple, centres.tolist())), "boxes": tuple(map(tuple, boxes.tolist()))}
         self.records.append({"id": frame.id, "hw": frame.hw} | record | targets)
 
+    def median_std(self, patches: npt.NDArray[np.uint8]) -> float:
+        """Return the median noise of windows, as the recipe tells noise from structure; NaN without windows."""
+        return float(np.median(fluctuation_std(patches, self.recipe.noise.detrend))) if len(patches) else float("nan")
+
     def table(self, bank: NoiseBank) -> SourceTable:
         """Close the scan."""
-        fallback = float(np.median(np.sqrt(bank.variance))) if len(bank) else 0.0
+        self._refuse_small_frames()
+        fallback = self.median_std(bank.patch) if len(bank) else 0.0
         stds = [fallback if np.isnan(s) else s for s in self.own_std]
         records = tuple(SourceRecord(**r, noise_std_dn=s) for r, s in zip(self.records, stds, strict=True))
         return SourceTable(records, self.target_kind, tuple(self.notes), self.leakage)
+
+    def _refuse_small_frames(self) -> None:
+        """Refuse frames with targets that the largest square to rotate does not fit into."""
+        side = 0 if self.recipe.num_synthetic == 0 or self.recipe.fit == "resize" else max(p.side for p in self.recipe.passes)
+        for small in (r for r in self.records if r["centres"] and min(r["hw"]) < side):
+            raise SourceError(
+                f"source frame {small['id']}: is {small['hw'][0]}x{small['hw'][1]} px, smaller than the {side}-px square of "
+                "passes; take smaller sides, or leave the frame out"
+            )
 
 
 def _scan_builtin(scan: _Scan, config: BuiltinConfig, threads: int, progress: Progress) -> None:

@@ -33,7 +33,7 @@ class SourceRecord:
         hw: Native size.
         centres: (row, col) of each target's centre, in the fitted frame.
         boxes: Half-open bounding box of each target, in the fitted frame.
-        noise_std_dn: Median standard deviation of its own quiet windows, DN; the bank's median where it has none.
+        noise_std_dn: Median standard deviation of its own quiet windows' fluctuation, DN; the bank's where it has none.
     """
 
     id: str
@@ -123,7 +123,9 @@ class TableReader:
             if root is None or not root.is_dir():
                 raise SourceError(f"source folder {root}: not found; pass --source DIR with the frames of the manifest")
             source = self._source
-            self._corpus = open_corpus(root, layout=source.layout, max_level=source.max_level, mask_scale=source.mask_scale)
+            self._corpus = open_corpus(
+                root, layout=source.layout, max_level=source.max_level, mask_scale=source.mask_scale, require_masks=False
+            )
 
     def read(self, code: int) -> Frame:
         """Return the frame of a code.

@@ -39,6 +39,7 @@ def open_corpus(
     split_list: str | None = None,
     max_level: int | None = None,
     mask_scale: MaskScale = "strict",
+    require_masks: bool = True,
 ) -> Corpus:
     """Open a folder of real frames.
 
@@ -49,6 +50,7 @@ def open_corpus(
         split_list: Family of lists to use ("nuaa_213_214", ...), or None for the official one.
         max_level: Level that stands for 1.0 in 16-bit files (16383 for 14-bit data), or None for 65535.
         mask_scale: How mask levels are read: ``strict`` (0/255), ``auto`` (also 0/1), ``index`` (also palettes).
+        require_masks: Whether a labelled layout with a frame without mask is refused; False to read single frames again.
 
     Raises:
         SourceError: The folder, its lists or its file names cannot be used; the message says what to do.
@@ -75,6 +77,7 @@ def open_corpus(
         split_list=family,
         max_level=max_level,
         mask_scale=mask_scale,
+        require_masks=require_masks,
     )
 
 
@@ -101,6 +104,7 @@ class Corpus:
         split_list: str | None,
         max_level: int | None,
         mask_scale: MaskScale,
+        require_masks: bool,
     ) -> None:
         """Join the parts that :func:`open_corpus` found."""
         self.root = root
@@ -115,7 +119,8 @@ class Corpus:
         self._warned_of_levels = False
         self._by_id = {ref.id: ref for ref in catalog.frames}
         self.frames = catalog.frames if split is None else self._refs_of(split)
-        self._check_masks()
+        if require_masks:
+            self._check_masks()
 
     def __len__(self) -> int:
         """Return the number of frames."""

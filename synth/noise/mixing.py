@@ -9,11 +9,13 @@ image; the options of :class:`~synth.noise.windows.NoiseConfig` change how N is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from synth.noise.fluctuation import fluctuation, fluctuation_std
 from synth.noise.windows import NoiseConfig
 from synth.sample import Levels
 
@@ -27,11 +29,12 @@ class MixPlan:
 
     Attributes:
         gain: Factor on the window's fluctuation.
-        offset_rc: Phase of the mirrored tiles; (0, 0) for the other enlargements.
+        tiles: int64 (tile rows, tile cols, 3): for every tile of the quilt the row and col it starts at in the mirrored
+            window, and 1 where it is transposed; empty for the other enlargements.
     """
 
     gain: float
-    offset_rc: tuple[int, int]
+    tiles: npt.NDArray[np.int64]
 
 
 class NoiseMixer:
@@ -44,28 +47,32 @@ class NoiseMixer:
 
     def __init__(self, config: NoiseConfig, canvas_hw: tuple[int, int]) -> None:
         self._config, self._hw = config, canvas_hw
-        self._wide = np.empty((config.window_px, canvas_hw[1]), np.float32)
-        self._plain_taps = self._taps((0, 0))
+        is_quilt = config.upsample == "reflect_quilt"
+        self._quilt = np.empty(canvas_hw if is_quilt else (0, 0), np.float32)
+        self._wide = np.empty((canvas_hw[0] if is_quilt else config.window_px, canvas_hw[1]), np.float32)
+        self._taps = tuple(tap for size in canvas_hw for tap in self._axis_taps(size))
 
     def draw(self, patch: npt.NDArray[np.uint8], alpha: float, own_std: float, rng: np.random.Generator) -> MixPlan:
-        """Draw gain and phase for one mixing.
+        """Draw gain and quilt for one mixing.
 
         Args:
             patch: uint8 (s, s), the window.
             alpha: Weight of the noise, in [0, 1].
-            own_std: Standard deviation of the source frame's own quiet windows, DN.
+            own_std: Standard deviation of the source frame's own noise, DN.
             rng: Generator of the draws.
         """
-        offset, gain = (0, 0), self._config.gain
+        gain = self._config.gain
+        tiles = np.empty((0, 0, 3), np.int64)
         if self._config.upsample == "reflect_quilt":
-            row, col = rng.integers(0, 2 * self._config.window_px, size=2).tolist()
-            offset = (row, col)
+            side = self._config.window_px
+            num_rows, num_cols = (-(-size // side) for size in self._hw)
+            tiles = rng.integers(0, (2 * side, 2 * side, 2), size=(num_rows, num_cols, 3))
         if gain == "calibrated":
             low, high = CALIBRATED_RATIO
             ratio = low + (high - low) * rng.random()
-            std = self._fluctuation(patch)[1]
+            std = float(fluctuation_std(patch[None], self._config.detrend)[0])
             gain = ratio * own_std / (alpha * std) if alpha * std > 0 else 0.0
-        return MixPlan(float(gain), offset)
+        return MixPlan(float(gain), tiles)
 
     def mix(self, levels: Levels, max_level: int, patch: npt.NDArray[np.uint8], alpha: float, plan: MixPlan, out: Levels) -> None:
         """Write the mixed image.
@@ -79,48 +86,42 @@ class NoiseMixer:
             out: uint8 or uint16 canvas (H, W), overwritten; its full range stands for 1.0.
         """
         prepared = self._prepare(patch, plan.gain)
-        taps = self._plain_taps if plan.offset_rc == (0, 0) else self._taps(plan.offset_rc)
+        if self._config.upsample == "reflect_quilt":
+            _sew(prepared, plan.tiles, self._quilt)
+            prepared = self._quilt
         top = float(np.iinfo(out.dtype).max)
         image_weight = 1.0 if self._config.dc == "zero_mean" else 1.0 - alpha
         weights = np.float32(image_weight * top / max_level), np.float32(alpha * top / 255.0), np.float32(top)
-        _mix(levels, prepared, *taps, *weights, self._wide, out)  # type: ignore[call-arg]
-
-    def _fluctuation(self, patch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], float]:
-        """Return the zero-mean (and detrended) window and its standard deviation."""
-        values = patch.astype(np.float64)
-        values -= values.mean()
-        if self._config.detrend == "plane":
-            values -= _plane(values)
-        return values, float(np.sqrt(np.mean(values * values)))
+        _mix(levels, prepared, *self._taps, *weights, self._wide, out)  # type: ignore[call-arg]
 
     def _prepare(self, patch: npt.NDArray[np.uint8], gain: float) -> npt.NDArray[np.float32]:
         """Return mean (if kept) + gain * fluctuation, DN."""
         if gain == 1.0 and self._config.dc == "keep" and self._config.detrend == "none":
             return patch.astype(np.float32)
         mean = patch.mean() if self._config.dc == "keep" else 0.0
-        return np.asarray(mean + gain * self._fluctuation(patch)[0], dtype=np.float32)
+        return np.asarray(mean + gain * fluctuation(patch[None], self._config.detrend)[0], dtype=np.float32)
 
-    def _taps(self, offset_rc: tuple[int, int]) -> tuple[npt.NDArray[np.generic], ...]:
-        """Return, for rows then columns, the two window lines each canvas line blends and the second's weight."""
-        side, taps = self._config.window_px, []
-        for size, offset in zip(self._hw, offset_rc, strict=True):
-            if self._config.upsample == "bilinear":  # half-pixel centres, edges clamped
-                position = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
-                first = position.astype(np.int64)
-                taps += [first, np.minimum(first + 1, side - 1), (position - first).astype(np.float32)]
-                continue
-            line = (np.arange(size) + offset) % (2 * side)
-            line = line % side if self._config.upsample == "tile" else np.minimum(line, 2 * side - 1 - line)
-            taps += [line, line, np.zeros(size, np.float32)]
-        return tuple(taps)
+    def _axis_taps(self, size: int) -> tuple[npt.NDArray[Any], ...]:
+        """Return, along one axis, the two lines of the noise each canvas line blends and the second's weight."""
+        side = self._config.window_px
+        if self._config.upsample == "bilinear":  # half-pixel centres, edges clamped
+            position = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
+            first = position.astype(np.int64)
+            return first, np.minimum(first + 1, side - 1), (position - first).astype(np.float32)
+        line = np.arange(size) % side if self._config.upsample == "tile" else np.arange(size)
+        return line, line, np.zeros(size, np.float32)
 
 
-def _plane(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Least-squares plane of a zero-mean square window (its axes are orthogonal, so two sums solve it)."""
-    axis = np.arange(len(values)) - (len(values) - 1) / 2
-    norm = (axis * axis).sum() * len(values)
-    slope_row, slope_col = (values * axis[:, None]).sum() / norm, (values * axis[None, :]).sum() / norm
-    return np.asarray(slope_row * axis[:, None] + slope_col * axis[None, :])
+@njit(cache=True, nogil=True)
+def _sew(patch, tiles, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Fill a canvas with pieces of the mirrored, endlessly repeated window; only grain survives, no pattern repeats."""
+    side = patch.shape[0]
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            tile = tiles[y // side, x // side]
+            row, col = (tile[0] + y % side) % (2 * side), (tile[1] + x % side) % (2 * side)
+            row, col = min(row, 2 * side - 1 - row), min(col, 2 * side - 1 - col)
+            out[y, x] = patch[col, row] if tile[2] else patch[row, col]
 
 
 @njit(cache=True, nogil=True)

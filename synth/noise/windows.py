@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from synth.noise.fluctuation import Detrend
 from synth.sample import Frame
 
 
@@ -33,13 +34,16 @@ class NoiseConfig(BaseModel):
         mean_max: Mean must stay below this, DN; the figure has such a bound, the code has none.
         seq_var_max: Ceiling of the variance, over a sequence, of the window variances, DN^4 (released: 50).
         seq_mean_max: Ceiling of the variance, over a sequence, of the window means, DN^2 (released: 50).
+        peak_max_sigma: Drop windows with a pixel further than this many of their standard deviations from their mean: dots
+            and edges, not noise (1024 normal draws pass 5 with probability 0.999). Released: no such test.
         exclude_targets: Drop windows that touch a mask (298 of the 16,876 NUDT windows would otherwise hold targets).
         max_windows: Size of the bank; beyond it a keyed reservoir decides, whatever the order.
-        upsample: From window to canvas: ``bilinear`` stretch (released), ``tile``, or ``reflect_quilt`` (mirrored tiles at
-            a drawn offset: keeps the grain, shows no seams).
+        upsample: From window to canvas: ``bilinear`` stretch (released), ``tile``, or ``reflect_quilt`` (drawn pieces of
+            the mirrored window: keeps the grain, repeats no pattern).
         dc: ``keep`` the window's mean, so that mixing scales contrast by 1 - alpha and adds a pedestal (released), or
             ``zero_mean``: only the fluctuation is added, to the unscaled image.
-        detrend: ``plane`` removes the least-squares plane: 42 % of an accepted window's variance is scene gradient.
+        detrend: What is taken from the window besides its mean: nothing (released), its least-squares ``plane``, or its
+            ``local_mean``, which leaves the grain and no scene texture.
         gain: Factor on the fluctuation, or ``calibrated``: drawn so that the injected standard deviation is 0.5 to 2
             times that of the source frame's own quiet windows.
     """
@@ -55,12 +59,13 @@ class NoiseConfig(BaseModel):
     mean_max: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     seq_var_max: float = Field(default=50.0, ge=0, allow_inf_nan=False)
     seq_mean_max: float = Field(default=50.0, ge=0, allow_inf_nan=False)
+    peak_max_sigma: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     exclude_targets: bool = True
     max_windows: int = Field(default=65_536, ge=1, le=1_048_576)
     upsample: Literal["bilinear", "tile", "reflect_quilt"] = "bilinear"
     dc: Literal["keep", "zero_mean"] = "keep"
-    detrend: Literal["none", "plane"] = "none"
-    gain: float | Literal["calibrated"] = 1.0
+    detrend: Detrend = "none"
+    gain: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] | Literal["calibrated"] = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +111,10 @@ def accept_windows(frames: Sequence[Frame], config: NoiseConfig, *, released_gri
     if config.mean_max is not None:
         quiet &= (mean < config.mean_max).all(axis=0)
     quiet &= (variance.var(axis=0) <= config.seq_var_max) & (mean.var(axis=0) <= config.seq_mean_max)
+    if config.peak_max_sigma is not None:
+        for stack, (mean_t, variance_t) in zip(stacks, moments, strict=True):
+            deviation = np.maximum(stack.max(axis=(2, 3)) - mean_t, mean_t - stack.min(axis=(2, 3)))
+            quiet &= deviation <= config.peak_max_sigma * np.sqrt(variance_t)
     if config.exclude_targets:
         for frame in frames:
             if frame.mask is not None:

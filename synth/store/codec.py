@@ -49,7 +49,7 @@ def decode_chunk(data: bytes, out: npt.NDArray[np.generic]) -> None:
         raise DamagedChunkError("checksum mismatch")
     try:
         if out.dtype == np.uint16:
-            if blosc.cbuffer_sizes(body)[0] != out.nbytes:
+            if _blosc_content_bytes(body) != out.nbytes:
                 raise DamagedChunkError("decoded size is not the declared one")
             blosc.decompress(body, out)
         else:
@@ -58,6 +58,13 @@ def decode_chunk(data: bytes, out: npt.NDArray[np.generic]) -> None:
             zstd.decompress(body, out)
     except (RuntimeError, ValueError) as error:
         raise DamagedChunkError(f"cannot be decompressed: {error}") from error
+
+
+def _blosc_content_bytes(data: bytes) -> int:
+    """Read the decoded size from a blosc header (c-blosc, README_CHUNK_FORMAT); -1 when it is not one of these bytes."""
+    if len(data) < 16 or int.from_bytes(data[12:16], "little") != len(data):
+        return -1
+    return int.from_bytes(data[4:8], "little")
 
 
 def _zstd_content_bytes(data: bytes) -> int:

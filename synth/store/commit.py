@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from synth.errors import RefusalError, StoreError
 from synth.store.codec import decode_chunk
-from synth.store.files import read_json, refuse_symlink, sha256_of_file, sync_path, write_json
+from synth.store.files import read_json, refuse_symlink, sha256_of_file, store_error, sync_path, write_json
 from synth.store.layout import StoreShape, array_specs
 
 
@@ -72,11 +72,18 @@ def commit_path(store: Path, shard: int) -> Path:
 
 
 def retract_commit(store: Path, shard: int) -> None:
-    """Remove a record durably, before its shard is written again."""
+    """Remove a record durably, before its shard is written again.
+
+    Raises:
+        StoreError: It cannot be removed.
+    """
     path = commit_path(store, shard)
-    if path.exists():
-        path.unlink()
-        sync_path(path.parent)
+    try:
+        if path.exists():
+            path.unlink()
+            sync_path(path.parent)
+    except OSError as error:
+        raise store_error(path, error) from error
 
 
 def shard_faults(store: Path, shard: int, shape: StoreShape, recipe_hash: str) -> list[str]:

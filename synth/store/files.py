@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -37,7 +38,7 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX, dir=path.parent)
     except OSError as error:
-        raise _store_error(path, error) from error
+        raise store_error(path, error) from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w+b", buffering=0) as file:
@@ -51,11 +52,11 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
         sync_path(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _store_error(path, error) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise store_error(path, error) from error
         raise
     return digest.hexdigest()
 
@@ -79,7 +80,7 @@ def read_json(path: Path) -> Any:
             raise RefusalError(f"{path}: larger than {MAX_JSON_BYTES} bytes; this is not a file of ours")
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise _store_error(path, error) from error
+        raise store_error(path, error) from error
     except (ValueError, RecursionError) as error:
         raise RefusalError(f"{path}: is not valid JSON ({error}); restore it from a copy") from error
 
@@ -115,7 +116,13 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _store_error(path: Path, error: OSError) -> StoreError:
+def store_error(path: Path, error: OSError) -> StoreError:
+    """Return what to raise when the operating system refuses a read or write, with advice.
+
+    Args:
+        path: The file or folder meant.
+        error: What the system said.
+    """
     advice = {
         errno.ENOSPC: "the disk is full; free space and run the same command again, finished shards are kept",
         errno.EDQUOT: "the quota is used up; free space and run the same command again, finished shards are kept",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from synth.errors import RefusalError, VerificationError
-from synth.store.commit import ShardCommit, all_digests, commit_path
+from synth.store.commit import ShardCommit, commit_path, hash_digests, read_digests
 from synth.store.files import sha256_of_file
 from synth.store.manifest import Manifest
 
@@ -26,7 +27,7 @@ def finalize_store(store: Path) -> Manifest:
         The manifest, with its content hash.
 
     Raises:
-        VerificationError: Shards are missing, or a record covers other samples than its shard.
+        VerificationError: Shards are missing, or a record or digest file is of another shard.
         RefusalError: A record belongs to another recipe, or the content differs from what the finished store had.
     """
     manifest = Manifest.load(store)
@@ -36,8 +37,9 @@ def finalize_store(store: Path) -> Manifest:
             f"{store}: {len(missing)} of {manifest.shape.num_shards} shards are not there: {as_ranges(missing)}; generate them "
             "with synthesize --shards, then finalize again"
         )
-    records = [_record(store, manifest, shard) for shard in range(manifest.shape.num_shards)]
-    finished = manifest.completed(records, all_digests(store, manifest.shape))
+    commits = [_commit(store, manifest, shard) for shard in range(manifest.shape.num_shards)]
+    records = [{"record": sha256_of_file(commit_path(store, c.shard)), "content": c.content} for c in commits]
+    finished = manifest.completed(records, _promised_digests(store, manifest, commits))
     if manifest.is_complete and manifest.content_hash != finished.content_hash:
         raise RefusalError(
             f"{store}: content hash was {manifest.content_hash} and is {finished.content_hash} now; "
@@ -59,7 +61,18 @@ def as_ranges(numbers: list[int]) -> str:
     return ", ".join(f"{start}:{stop}" for start, stop in ranges)
 
 
-def _record(store: Path, manifest: Manifest, shard: int) -> dict[str, str]:
+def _promised_digests(store: Path, manifest: Manifest, commits: list[ShardCommit]) -> Iterator[bytes]:
+    """Yield the digests of all samples in index order, a shard at a time, refusing those of another shard."""
+    for commit in commits:
+        digests = read_digests(store, commit.shard, manifest.shape)
+        if hash_digests(digests) != commit.content:
+            raise VerificationError(
+                f"{store}: the digests of shard {commit.shard} are not those of its commit record; run verify --repair"
+            )
+        yield digests.tobytes()
+
+
+def _commit(store: Path, manifest: Manifest, shard: int) -> ShardCommit:
     commit = ShardCommit.load(store, shard)
     assert commit is not None
     if commit.recipe_hash != manifest.recipe_hash:
@@ -73,4 +86,4 @@ def _record(store: Path, manifest: Manifest, shard: int) -> dict[str, str]:
             f"{store}: the record of shard {shard} covers samples {commit.start}:{commit.stop} of shard {commit.shard}; run "
             "verify --repair"
         )
-    return {"record": sha256_of_file(commit_path(store, shard)), "content": commit.content}
+    return commit

@@ -6,6 +6,7 @@ a shard, padded with zeros at the end of the store. Every chunk that can exist d
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import warnings
@@ -21,7 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from synth.errors import RefusalError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.store.codec import ZSTD_LEVEL, encode_chunk, shard_index
-from synth.store.files import sync_path
+from synth.store.files import store_error, sync_path
 from synth.store.schema import DIGEST_FIELD, SAMPLE_FIELDS, TARGET_FIELDS
 
 
@@ -112,9 +113,13 @@ def create_store(path: Path, shape: StoreShape, bank: NoiseBank, manifest: bytes
 
     Raises:
         RefusalError: The path exists already.
+        StoreError: It cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        raise store_error(path, error) from error
     try:
         write_metadata(temporary, shape)
         for name, data in encode_bank(bank, shape).items():
@@ -126,11 +131,12 @@ def create_store(path: Path, shape: StoreShape, bank: NoiseBank, manifest: bytes
         for file in temporary.rglob("*"):
             sync_path(file)
         temporary.chmod(0o777 & ~_umask_of(temporary / "commits"))
-        try:
-            temporary.rename(path)
-        except OSError as error:
-            raise RefusalError(f"{path}: exists already; give another --out, or remove it") from error
+        temporary.rename(path)
         sync_path(path.parent)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise RefusalError(f"{path}: exists already; give another --out, or remove it") from error
+        raise store_error(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

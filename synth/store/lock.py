@@ -35,12 +35,7 @@ def locked_range(store: Path, shards: range, *, force: bool = False) -> Iterator
     """
     folder = store / "locks"
     own = folder / f"{shards.start:06d}-{shards.stop:06d}.{socket.gethostname()}.{os.getpid()}.lock"
-    try:
-        folder.mkdir(exist_ok=True)
-        with own.open("x") as file:
-            json.dump(_owner(), file)
-    except OSError as error:
-        raise StoreError(f"{own}: cannot be written ({error.strerror}); choose a store you may write to") from error
+    _create(own, force)
     try:
         for other in sorted(folder.glob("*.lock")):
             if other != own and _overlaps(other, shards):
@@ -48,6 +43,27 @@ def locked_range(store: Path, shards: range, *, force: bool = False) -> Iterator
         yield
     finally:
         own.unlink(missing_ok=True)
+
+
+def _create(lock: Path, force: bool) -> None:
+    """Write our lock; one of this name is ours already, or was left by a process that had our number."""
+    try:
+        lock.parent.mkdir(exist_ok=True)
+        if lock.exists():
+            _take_over(lock, force)
+        file = lock.open("x")
+    except OSError as error:
+        raise _unwritable(lock, error) from error
+    try:
+        with file:
+            json.dump(_owner(), file)
+    except OSError as error:
+        lock.unlink(missing_ok=True)
+        raise _unwritable(lock, error) from error
+
+
+def _unwritable(lock: Path, error: OSError) -> StoreError:
+    return StoreError(f"{lock}: cannot be written ({error.strerror}); choose a store you may write to")
 
 
 def _owner() -> dict[str, str | int]:
@@ -72,6 +88,8 @@ def _take_over(lock: Path, force: bool) -> None:
     except FileNotFoundError:
         return  # released meanwhile
     except (OSError, ValueError):
+        owner = {}
+    if not isinstance(owner, dict):
         owner = {}
     if force or _is_dead(owner):
         _LOG.warning("lock %s was left by a process that is gone; taking it over", lock.name)

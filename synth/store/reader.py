@@ -222,7 +222,9 @@ class _ShardFile:
             raise StoreError(f"{path}: {error.strerror}; run verify --repair") from error
         size, tail = os.fstat(self._descriptor).st_size, index_bytes(num_chunks)
         try:
-            self._chunks = parse_index(os.pread(self._descriptor, tail, max(size - tail, 0)), size).tolist()
+            if size < tail:
+                raise DamagedChunkError("is shorter than the index of a shard")
+            self._chunks = parse_index(os.pread(self._descriptor, tail, size - tail), size).tolist()
         except (DamagedChunkError, ValueError) as error:
             raise DamagedChunkError(f"{path}: {error}; run verify --repair") from error
 
