@@ -29,8 +29,8 @@ class LegacyConfig(BaseModel):
         include_targets: Noise windows may hold target pixels.
         border: Near borders the box snaps to the border, for sides 8 and 32 already at twice the half side.
         flip_first: Side 32 flips the patch left-right before rotating, so that no rotation leaves it alone.
-        centres_file: Text file of target centres, one line a frame in list order, pairs "column, row" in brackets; read
-            instead of the masks. Relative paths start at the current folder.
+        centres_file: Text file of target centres, one line a frame in the order of their ids, pairs "column, row" in
+            brackets; read instead of the masks. Relative paths start at the current folder.
         duplicate_lines: With ``centres_file``: a line that stands in the file again gives no output the second time.
     """
 
@@ -54,7 +54,7 @@ def read_centres(path: Path, num_frames: int, *, drop_duplicate_lines: bool) -> 
     """Read target centres from a coordinate file; nothing in it is evaluated.
 
     Args:
-        path: Text file, one line a frame in the order of the split list, pairs ``(column, row)`` or ``[column, row]``.
+        path: Text file, one line a frame in the order of their ids, pairs ``(column, row)`` or ``[column, row]``.
         num_frames: Number of lines expected.
         drop_duplicate_lines: Give no centres to a line that stood in the file before, as the released driver does.
 
@@ -76,7 +76,10 @@ def read_centres(path: Path, num_frames: int, *, drop_duplicate_lines: bool) -> 
     for line in lines:
         skip = drop_duplicate_lines and line in seen
         seen.add(line)
-        centres.append([] if skip else [(float(row), float(col)) for col, row in _PAIR.findall(line)])
+        pairs = _PAIR.findall(line)
+        if _PAIR.sub("", line).strip(" \t,;[]"):
+            raise SourceError(f"legacy.centres_file {path} line {len(centres) + 1}: must hold pairs (column, row), got {line[:60]!r}")
+        centres.append([] if skip else [(float(row), float(col)) for col, row in pairs])
     return centres
 
 

@@ -101,6 +101,8 @@ class SynthesisRecipe(BaseModel):
             raise ValueError(f"noise.window_px must be <= canvas_hw, got {self.noise.window_px}")
         if self.legacy.duplicate_lines and self.legacy.centres_file is None:
             raise ValueError("legacy.duplicate_lines must stand with legacy.centres_file, got no file")
+        if self.legacy.centres_file is not None and self.fit == "resize":
+            raise ValueError("legacy.centres_file must stand with fit: native_crop, got fit: resize; its centres are in native pixels")
         if self.num_synthetic == 0 and not self.originals:
             raise ValueError("num_synthetic must be > 0 when originals is false, got 0: the set would be empty")
         return self
@@ -114,6 +116,8 @@ class SynthesisRecipe(BaseModel):
     def content(self) -> dict[str, Any]:
         """Return what decides the bytes of the samples: the recipe without disk layout and source folder."""
         content = self.model_dump(mode="json", exclude={"store": True, "source": {"path"}, "name": True})
+        if self.noise.source != "same":  # where the folder lies is no content: its windows are hashed in the noise bank
+            content["noise"]["source"] = "folder"
         return content | {"algo_version": ALGO_VERSION}
 
     def hash(self) -> str:

@@ -20,7 +20,7 @@ from synth.sample import Frame, Levels, MaskLevels, Provenance, Sample, SampleKi
 from synth.sources import FrameReader, SourceTable
 from synth.targets import MEASURES, measure_table
 
-CACHE_BYTES = 128 * 2**20
+CACHE_BYTES = 96 * 2**20
 """Bytes of fitted source frames a renderer keeps: all of NUDT, and a bound on memory for any corpus."""
 
 

@@ -23,6 +23,10 @@ class Stream(IntEnum):
     CANVAS = 6
     PLAN = 7
     RESERVOIR = 8
+    IMPOSTORS = 9
+    SHEETS = 10
+    MOTION = 11
+    FLICKER = 12
 
 
 def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generator:

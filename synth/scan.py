@@ -242,7 +242,7 @@ def _scan_foreign_noise(scan: _Scan, guard: _Guard | None, threads: int, progres
         done += len(frames)
         progress(done, len(corpus))
         if near:
-            excluded += sorted({frames[i].id for i, _, _ in near})
+            excluded += [frame.id for frame in frames]  # the whole sequence shows the scene
             continue
         for frame, accepted in zip(frames, windows, strict=True):
             scan.reservoir.add(FOREIGN, codes[frame.id], accepted)
