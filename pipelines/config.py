@@ -126,7 +126,10 @@ def _apply(data: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise RecipeError(f"--set {override!r}: must be key=value, as in --set noise.var_max=40")
-    value = _parse(f"value: {text}".encode(), f"--set {override}").get("value")
+    parsed = _parse(f"value: {text}".encode(errors="surrogateescape"), f"--set {override}")
+    if parsed.keys() != {"value"}:
+        raise RecipeError(f"--set {override!r}: must set one key; repeat --set for another")
+    value = parsed["value"]
     parts = key.split(".")
     at: Any = data
     for part in parts[:-1]:

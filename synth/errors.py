@@ -36,8 +36,8 @@ class RecipeError(FoundryError):
     exit_code = 2
 
     def __init__(self, *faults: str) -> None:
-        self.faults: Sequence[str] = faults
-        super().__init__("; ".join(faults))
+        self.faults: Sequence[str] = tuple(" ".join(fault.splitlines()) for fault in faults)
+        super().__init__("; ".join(self.faults))
 
 
 class SourceError(FoundryError):

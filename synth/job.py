@@ -19,7 +19,7 @@ from synth.store.commit import ShardCommit, hash_digests, retract_commit, shard_
 from synth.store.files import PARTIAL_SUFFIX, write_durably
 from synth.store.layout import array_specs, encode_column, encode_shard_of_images
 from synth.store.manifest import Manifest
-from synth.store.reader import open_store
+from synth.store.reader import Store
 from synth.store.schema import record_dtype, sample_digest
 
 
@@ -48,13 +48,12 @@ class Job:
     """
 
     def __init__(self, store: Path, source_root: Path | None = None) -> None:
-        self.path = store
-        self.manifest = Manifest.load(store)
-        self.shape = self.manifest.shape
-        recipe, table = self.manifest.recipe, self.manifest.sources
+        manifest = Manifest.load(store)  # not kept: its JSON is larger than the table of sources made from it
+        self.path, self.shape, self._recipe_hash = store, manifest.shape, manifest.recipe_hash
+        recipe, table = manifest.recipe, manifest.sources
         self.plan = Plan(recipe, table.targets_per_frame())
-        bank = _load_bank(store, self.manifest)
-        frames = TableReader(recipe, table, source_root or self.manifest.source_root)
+        bank = _load_bank(store, manifest)
+        frames = TableReader(recipe, table, source_root or manifest.source_root)
         self.renderer = Renderer(recipe, table, frames, bank)
         self._specs = array_specs(self.shape)
         self._image = np.empty(self.shape.canvas_hw, self.shape.image_dtype)
@@ -62,7 +61,7 @@ class Job:
 
     def is_done(self, shard: int) -> bool:
         """Tell whether a shard is committed and its files hash to what its record says."""
-        return not shard_faults(self.path, shard, self.shape, self.manifest.recipe_hash)
+        return not shard_faults(self.path, shard, self.shape, self._recipe_hash)
 
     def render_digest(self, index: int) -> bytes:
         """Render one sample and return its digest, writing nothing."""
@@ -117,7 +116,7 @@ class Job:
             for stray in target.parent.glob(f".{target.name}.*{PARTIAL_SUFFIX}"):  # of a writer that was killed
                 stray.unlink(missing_ok=True)
         samples = self.shape.samples_of(shard)
-        ShardCommit(shard, samples.start, samples.stop, self.manifest.recipe_hash, content, files).save(self.path)
+        ShardCommit(shard, samples.start, samples.stop, self._recipe_hash, content, files).save(self.path)
 
 
 def write_shard(store: str, source_root: str | None, manifest_key: str, shard: int) -> ShardResult:
@@ -140,7 +139,7 @@ _held = threading.local()
 
 
 def _load_bank(store: Path, manifest: Manifest) -> NoiseBank:
-    bank = open_store(store, allow_incomplete=True).noise_bank() if manifest.shape.noise_windows else _empty_bank(manifest)
+    bank = Store(store, manifest).noise_bank() if manifest.shape.noise_windows else _empty_bank(manifest)
     if bank.digest() != manifest.content["noise_digest"]:
         raise RefusalError(f"{store}/noise: is not the noise bank of the manifest; run verify --repair")
     return bank

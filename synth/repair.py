@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from synth.errors import SourceError, VerificationError
+from synth.errors import RefusalError, SourceError, VerificationError
 from synth.generate import generate
 from synth.job import Job, ShardResult
 from synth.recipe import CorpusSource
@@ -36,9 +36,13 @@ def repair_store(
         The manifest of the repaired store.
 
     Raises:
+        RefusalError: The manifest, which says what to make, is damaged itself.
         SourceError: A source frame is gone or has changed.
         VerificationError: A shard comes out with other content than the store had.
     """
+    contradictions = Manifest.load(path).faults()
+    if contradictions:
+        raise RefusalError(f"{path}: {contradictions[0]}; nothing can be made again from it, restore manifest.json from a copy")
     for fault in findings.faults:
         if fault.path is not None:
             fault.path.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synth.errors import RefusalError, StoreError
-from synth.store.codec import decode_chunk
-from synth.store.files import read_json, refuse_symlink, sha256_of_file, store_error, sync_path, write_json
+from synth.store.codec import DamagedChunkError, decode_chunk
+from synth.store.files import path_below, read_json, sha256_of_file, store_error, sync_path, write_json
 from synth.store.layout import StoreShape, array_specs
 
 
@@ -106,12 +106,12 @@ def shard_faults(store: Path, shard: int, shape: StoreShape, recipe_hash: str) -
     expected = {spec.file_of(shard) for spec in array_specs(shape).values()}
     if expected != commit.files.keys():
         return ["commit record names other files than the store's arrays have"]
-    return [fault for name in sorted(expected) if (fault := _file_fault(store / name, name, *commit.files[name]))]
+    return [fault for name in sorted(expected) if (fault := _file_fault(store, name, *commit.files[name]))]
 
 
-def _file_fault(path: Path, name: str, sha256: str, num_bytes: int) -> str | None:
+def _file_fault(store: Path, name: str, sha256: str, num_bytes: int) -> str | None:
     try:
-        refuse_symlink(path)
+        path = path_below(store, name)
         size = path.stat().st_size
         if size != num_bytes:
             return f"{name}: {size} bytes, should have {num_bytes}"
@@ -138,6 +138,8 @@ def read_digests(store: Path, shard: int, shape: StoreShape) -> npt.NDArray[np.u
         decode_chunk(path.read_bytes(), chunk)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; run verify --repair") from error
+    except DamagedChunkError as error:
+        raise DamagedChunkError(f"{path}: {error}; run verify --repair") from error
     return chunk[: len(shape.samples_of(shard))]
 
 

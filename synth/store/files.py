@@ -95,6 +95,23 @@ def refuse_symlink(path: Path) -> None:
         raise RefusalError(f"{path}: is a symbolic link; a store holds plain files only, copy the target in its place")
 
 
+def path_below(store: Path, name: str) -> Path:
+    """Return the path of a file of a store, every folder on the way checked.
+
+    Args:
+        store: Root of the store.
+        name: Relative path.
+
+    Raises:
+        RefusalError: The file, or a folder between it and the root, is a symbolic link.
+    """
+    path = store
+    for part in Path(name).parts:
+        path = path / part
+        refuse_symlink(path)
+    return path
+
+
 def sha256_of_file(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:

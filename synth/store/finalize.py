@@ -37,9 +37,8 @@ def finalize_store(store: Path) -> Manifest:
             f"{store}: {len(missing)} of {manifest.shape.num_shards} shards are not there: {as_ranges(missing)}; generate them "
             "with synthesize --shards, then finalize again"
         )
-    commits = [_commit(store, manifest, shard) for shard in range(manifest.shape.num_shards)]
-    records = [{"record": sha256_of_file(commit_path(store, c.shard)), "content": c.content} for c in commits]
-    finished = manifest.completed(records, _promised_digests(store, manifest, commits))
+    records = [_record(store, manifest, shard) for shard in range(manifest.shape.num_shards)]
+    finished = manifest.completed(records, _promised_digests(store, manifest, records))
     if manifest.is_complete and manifest.content_hash != finished.content_hash:
         raise RefusalError(
             f"{store}: content hash was {manifest.content_hash} and is {finished.content_hash} now; "
@@ -61,18 +60,18 @@ def as_ranges(numbers: list[int]) -> str:
     return ", ".join(f"{start}:{stop}" for start, stop in ranges)
 
 
-def _promised_digests(store: Path, manifest: Manifest, commits: list[ShardCommit]) -> Iterator[bytes]:
+def _promised_digests(store: Path, manifest: Manifest, records: list[dict[str, str]]) -> Iterator[bytes]:
     """Yield the digests of all samples in index order, a shard at a time, refusing those of another shard."""
-    for commit in commits:
-        digests = read_digests(store, commit.shard, manifest.shape)
-        if hash_digests(digests) != commit.content:
+    for shard, record in enumerate(records):
+        digests = read_digests(store, shard, manifest.shape)
+        if hash_digests(digests) != record["content"]:
             raise VerificationError(
-                f"{store}: the digests of shard {commit.shard} are not those of its commit record; run verify --repair"
+                f"{store}: the digests of shard {shard} are not those of its commit record; run verify --repair"
             )
         yield digests.tobytes()
 
 
-def _commit(store: Path, manifest: Manifest, shard: int) -> ShardCommit:
+def _record(store: Path, manifest: Manifest, shard: int) -> dict[str, str]:
     commit = ShardCommit.load(store, shard)
     assert commit is not None
     if commit.recipe_hash != manifest.recipe_hash:
@@ -86,4 +85,4 @@ def _commit(store: Path, manifest: Manifest, shard: int) -> ShardCommit:
             f"{store}: the record of shard {shard} covers samples {commit.start}:{commit.stop} of shard {commit.shard}; run "
             "verify --repair"
         )
-    return commit
+    return {"record": sha256_of_file(commit_path(store, shard)), "content": commit.content}

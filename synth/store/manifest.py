@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -24,6 +25,7 @@ from synth.store.files import read_json, write_json
 from synth.store.layout import ArraySpec, StoreShape, array_specs, noise_specs
 from synth.store.schema import CODE_TABLES, FORMAT, FORMAT_VERSION
 
+_ARRAY_NAME = re.compile(r"[a-z_]+(/[a-z_]+)?")
 _VERSIONS_OF = ("sirst-foundry", "numpy", "scipy", "numba", "zarr", "numcodecs", "pillow")
 
 
@@ -91,7 +93,12 @@ class Manifest:
         } - content.keys()
         if missing:
             raise RefusalError(f"{path}: lacks {', '.join(sorted(missing))}; restore it from a copy")
-        return cls(content)
+        manifest = cls(content)
+        try:
+            _check_types(manifest)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise RefusalError(f"{path}: is damaged ({_one_line(error)}); restore it from a copy") from error
+        return manifest
 
     def save(self, store: Path) -> None:
         """Replace the manifest of a store, atomically."""
@@ -109,8 +116,15 @@ class Manifest:
 
     @property
     def recipe(self) -> SynthesisRecipe:
-        """The resolved recipe."""
-        return SynthesisRecipe.model_validate(self.content["recipe"])
+        """The resolved recipe.
+
+        Raises:
+            RefusalError: It is damaged.
+        """
+        try:
+            return SynthesisRecipe.model_validate(self.content["recipe"])
+        except ValueError as error:
+            raise RefusalError(f"manifest.json: recipe is damaged ({_one_line(error)}); restore it from a copy") from error
 
     @property
     def recipe_hash(self) -> str:
@@ -119,8 +133,15 @@ class Manifest:
 
     @property
     def sources(self) -> SourceTable:
-        """The source frames as scanned."""
-        return SourceTable.from_json(self.content["sources"])
+        """The source frames as scanned.
+
+        Raises:
+            RefusalError: The entry is damaged.
+        """
+        try:
+            return SourceTable.from_json(self.content["sources"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RefusalError(f"manifest.json: sources are damaged ({_one_line(error)}); restore it from a copy") from error
 
     @property
     def source_root(self) -> Path | None:
@@ -153,13 +174,29 @@ class Manifest:
         content_hash = hash_content(self, digests)
         return Manifest(self.content | {"state": "complete", "shards": records, "content_hash": content_hash})
 
+    def faults(self) -> list[str]:
+        """List, as readable lines, which of its own hashes the manifest contradicts; empty when none.
+
+        The entries are hashed as they stand, so that stores of earlier versions, whose recipes had fewer keys, pass.
+        """
+        recipe = {k: v for k, v in self.content["recipe"].items() if k not in ("name", "store")}
+        recipe["source"] = {k: v for k, v in recipe["source"].items() if k != "path"}
+        rows = [{k: v for k, v in row.items() if k not in ("image", "mask")} for row in self.content["sources"]["frames"]]
+        lines = []
+        if _canonical_sha256(recipe | {"algo_version": self.content["algo_version"]}) != self.recipe_hash:
+            lines.append("manifest: its recipe is not the one its recipe_hash was taken over")
+        if _canonical_sha256(rows) != self.content["sources"]["digest"]:
+            lines.append("manifest: its source frames are not those its digest was taken over")
+        return lines
+
     def differences(self, other: Manifest) -> list[str]:
         """List, as readable lines, what keeps two manifests from sharing a store; empty when nothing does."""
         lines = [
             f"{key}: {_short(mine)} in the store, {_short(theirs)} now"
             for key, mine, theirs in _leaf_differences(self._identity(), other._identity())
         ]
-        if not lines and self.content["sources"]["digest"] != other.content["sources"]["digest"]:
+        is_same_recipe = all(line.startswith("shape.num_samples:") for line in lines)  # which follows from the sources
+        if is_same_recipe and self.content["sources"]["digest"] != other.content["sources"]["digest"]:
             lines += _source_differences(self.content["sources"]["frames"], other.content["sources"]["frames"])
         if not lines and self.content["noise_digest"] != other.content["noise_digest"]:
             lines.append("noise bank: other windows were sampled (the frames of noise.source have changed)")
@@ -191,6 +228,41 @@ def hash_content(manifest: Manifest, digests: Iterable[bytes]) -> str:
         state.update(digest)
     state.update(str(manifest.content["noise_digest"]).encode())
     return state.hexdigest()
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Raise any of the built-in look-up and value errors when an entry that readers rely on has another type."""
+    content, shape = manifest.content, manifest.shape
+    counts = [shape.num_samples, shape.noise_windows]
+    sizes = [shape.shard_images, *shape.canvas_hw, shape.max_targets, shape.window_px]
+    _require(all(type(n) is int and n >= 0 for n in counts), "shape: counts must be integers >= 0")
+    _require(all(type(n) is int and n >= 1 for n in sizes), "shape: sizes must be integers >= 1")
+    _require(len(shape.canvas_hw) == 2 and shape.image_dtype in ("uint8", "uint16"), "shape: canvas_hw or image_dtype")
+    names = [content[key] for key in ("recipe_hash", "noise_digest", "state")] + list(content["arrays"])
+    _require(all(isinstance(name, str) for name in names), "hashes, state and array names must be text")
+    _require(all(_ARRAY_NAME.fullmatch(name) for name in content["arrays"]), "arrays: names must be plain")
+    sources = content["sources"]
+    _require(isinstance(sources["digest"], str) and isinstance(sources["path"], str | None), "sources: path or digest")
+    _require(all(isinstance(row["id"], str) for row in sources["frames"]), "sources: ids must be text")
+    _require(isinstance(content["recipe"]["source"], dict) and isinstance(content["algo_version"], int), "recipe")
+    _require(content["state"] in ("generating", "complete"), "state must be generating or complete")
+    if content["state"] == "complete":
+        hashes = [content["content_hash"]] + [entry[key] for entry in content["shards"] for key in ("record", "content")]
+        _require(all(isinstance(h, str) for h in hashes), "shards: hashes must be text")
+        _require(len(content["shards"]) == shape.num_shards, f"shards: must be {shape.num_shards}")
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ValueError(rule)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _canonical_sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

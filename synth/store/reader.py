@@ -7,6 +7,7 @@ of a call. A missing or damaged file is an error, never a fill value.
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from synth.errors import RefusalError, StoreError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.sample import Levels, MaskLevels, Provenance, Sample, Target, TargetKind
 from synth.store.codec import MISSING_CHUNK, DamagedChunkError, decode_chunk, index_bytes, parse_index
-from synth.store.files import refuse_symlink
+from synth.store.files import path_below
 from synth.store.layout import ArraySpec
 from synth.store.manifest import Manifest
 from synth.store.metadata import read_array_metadata
@@ -60,12 +61,17 @@ class Store:
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path, self._manifest = path, manifest
-        paths = [p for p in manifest.content["arrays"] if isinstance(p, str)]
-        self._specs = {p: read_array_metadata(path, p) for p in paths}
-        for name in ("image", "mask"):
-            if name not in self._specs or self._specs[name].shape[0] != manifest.shape.num_samples:
+        self._specs = {p: read_array_metadata(path, p) for p in manifest.content["arrays"]}
+        if not {"image", "mask"} <= self._specs.keys():
+            raise RefusalError(f"{path}: has no image and mask arrays; this is not a foundry store")
+        for name, spec in self._specs.items():
+            if not name.startswith("noise/") and spec.shape[0] != manifest.shape.num_samples:
                 raise RefusalError(f"{path}: array {name} must hold the {manifest.shape.num_samples} samples of the manifest")
+        for name in ("image", "mask"):
+            if self._specs[name].shard is None or self._specs[name].shape[1:] != manifest.shape.canvas_hw:
+                raise RefusalError(f"{path}: array {name} must be sharded images of {manifest.shape.canvas_hw} pixels")
         self._shards: OrderedDict[tuple[str, int], _ShardFile] = OrderedDict()
+        self._lock = threading.Lock()
         self._columns: dict[str, npt.NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -189,17 +195,21 @@ class Store:
 
     def _shard_file(self, spec: ArraySpec, shard: int) -> _ShardFile:
         key = (spec.path, shard)
-        file = self._shards.get(key)
-        if file is None:
-            assert spec.shard is not None
-            file = self._shards[key] = _ShardFile(self.path / spec.file_of(shard), spec.shard[0])
-            if len(self._shards) > MAX_OPEN_SHARDS:
-                self._shards.popitem(last=False)
+        with self._lock:
+            file = self._shards.get(key)
+            if file is not None:
+                self._shards.move_to_end(key)
+                return file
+        assert spec.shard is not None
+        file = _ShardFile(path_below(self.path, spec.file_of(shard)), spec.shard[0])
+        with self._lock:
+            self._shards[key] = file
+            while len(self._shards) > MAX_OPEN_SHARDS:
+                self._shards.popitem(last=False)  # closed when its last reader is done with it
         return file
 
     def _read_file(self, spec: ArraySpec, number: int) -> npt.NDArray[Any]:
-        path = self.path / spec.file_of(number)
-        refuse_symlink(path)
+        path = path_below(self.path, spec.file_of(number))
         chunk = np.empty(spec.chunk, np.dtype(spec.dtype).newbyteorder("="))
         try:
             decode_chunk(path.read_bytes(), chunk)
@@ -215,7 +225,6 @@ class _ShardFile:
 
     def __init__(self, path: Path, num_chunks: int) -> None:
         self.path = path
-        refuse_symlink(path)
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

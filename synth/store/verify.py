@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from synth.errors import FoundryError, RefusalError
 from synth.store.commit import ShardCommit, all_digests, commit_path, hash_digests, shard_faults
-from synth.store.files import PARTIAL_SUFFIX, sha256_of_file
+from synth.store.files import PARTIAL_SUFFIX, read_json, sha256_of_file
 from synth.store.layout import array_specs, noise_specs
 from synth.store.manifest import Manifest, hash_content
 from synth.store.metadata import read_array_metadata
@@ -73,8 +73,12 @@ def check_store(path: Path, *, threads: int, on_shard: Callable[[int], None]) ->
     if not faults:
         faults += _bank_faults(path, manifest)
     has_metadata = not faults
+    if has_metadata:
+        faults += _group_faults(path, manifest)
+    faults += [Fault(message) for message in manifest.faults()]
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        checks = pool.map(lambda k: _check_shard(path, manifest, k, decode=has_metadata), range(manifest.shape.num_shards))
+        store = Store(path, manifest) if has_metadata else None
+        checks = pool.map(lambda k: _check_shard(path, manifest, k, store), range(manifest.shape.num_shards))
         for shard, messages in enumerate(checks):
             faults += [Fault(f"shard {shard}: {message}", shard) for message in messages]
             on_shard(shard)
@@ -98,6 +102,24 @@ def _metadata_faults(path: Path, manifest: Manifest) -> Iterator[Fault]:
             yield Fault(f"array {name}: zarr.json says {found.dtype} {found.shape}, the manifest {spec.dtype} {spec.shape}")
 
 
+def _group_faults(path: Path, manifest: Manifest) -> Iterator[Fault]:
+    """Check what only stock zarr reads: the groups, and the root's copy of the metadata of all arrays."""
+    arrays = array_specs(manifest.shape) | noise_specs(manifest.shape)
+    groups = ("", *sorted({name.split("/")[0] for name in arrays if "/" in name}))
+    try:
+        found = {name: read_json(path / name / "zarr.json") for name in (*groups, *arrays)}
+        copies = found[""]["consolidated_metadata"]["metadata"]
+        damaged = [name for name in groups if (found[name]["zarr_format"], found[name]["node_type"]) != (3, "group")]
+        damaged += [name for name in arrays if copies[name] != found[name]]
+    except FoundryError as error:
+        yield Fault(f"group: {error}")
+    except (KeyError, TypeError):
+        yield Fault("group: the root's zarr.json is damaged, stock zarr cannot read the store")
+    else:
+        for name in damaged:
+            yield Fault(f"group: metadata of {name or 'the root'} differs from the root's copy, stock zarr may misread it")
+
+
 def _bank_faults(path: Path, manifest: Manifest) -> list[Fault]:
     if not manifest.shape.noise_windows:
         return []
@@ -109,12 +131,13 @@ def _bank_faults(path: Path, manifest: Manifest) -> list[Fault]:
         return [Fault(f"noise bank: {error}")]
 
 
-def _check_shard(path: Path, manifest: Manifest, shard: int, *, decode: bool) -> list[str]:
+def _check_shard(path: Path, manifest: Manifest, shard: int, store: Store | None) -> list[str]:
+    """Return what is wrong with a shard; without a store to read it by, only its files are checked."""
     faults = shard_faults(path, shard, manifest.shape, manifest.recipe_hash)
-    if faults or not decode:
+    if faults or store is None:
         return faults
     try:
-        digests = _decoded_digests(Store(path, manifest), manifest, shard)
+        digests = _decoded_digests(store, manifest, shard)
     except FoundryError as error:
         return [str(error)]
     commit = ShardCommit.load(path, shard)

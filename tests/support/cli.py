@@ -126,3 +126,21 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} s for: {what}")
         time.sleep(0.005)
+
+
+SMALL = (
+    "split=trainval", "canvas_hw=[64,64]", "noise.window_px=16", "noise.stride_px=16", "store.shard_images=8",
+    "num_synthetic=300",
+)  # fmt: skip
+"""Overrides that turn the preset sirst5k into 4 originals and 300 copies of the hand-made corpus, in 38 shards."""
+
+
+def small(corpus: Path, out: Path, *options: object, sets: Sequence[str] = (), cluster: str = "sync") -> list[object]:
+    """Return the arguments of ``synthesize`` for a small store, under a second of work in one process."""
+    flags = [flag for key in (*SMALL, *sets) for flag in ("--set", key)]
+    return ["sirst5k", "--source", corpus, "--out", out, "--cluster", cluster, *flags, *options]
+
+
+def num_commits(store: Path) -> int:
+    """Return how many shards of a store are committed."""
+    return sum(1 for _ in (store / "commits").glob("shard-*.json"))

@@ -1,0 +1,180 @@
+"""Files are whole or absent, whatever the disk does; faults of the system become one readable line."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synth.errors import RefusalError, StoreError
+from synth.store import files
+from synth.store.files import path_below, read_json, refuse_symlink, sha256_of_file, write_durably, write_json
+
+PARTS = [b"first ", b"", b"second"]
+WHOLE = b"first second"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_content_hash_and_folder(tmp_path):
+    target = tmp_path / "a/b/file"
+    assert write_durably(target, PARTS) == hashlib.sha256(WHOLE).hexdigest() == sha256_of_file(target)
+    assert target.read_bytes() == WHOLE
+    assert names(target.parent) == ["file"]
+
+
+def test_replaces_what_was_there(tmp_path):
+    target = tmp_path / "file"
+    target.write_bytes(b"a longer content that was there before")
+    write_durably(target, PARTS)
+    assert target.read_bytes() == WHOLE
+
+
+def test_short_writes_are_continued(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data)[:3]))
+    assert write_durably(tmp_path / "file", PARTS) == hashlib.sha256(WHOLE).hexdigest()
+    assert (tmp_path / "file").read_bytes() == WHOLE
+
+
+def test_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, Path.replace
+
+    def traced_fsync(descriptor):
+        events.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def traced_replace(path, target):
+        events.append(f"rename to {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(Path, "replace", traced_replace)
+    write_durably(tmp_path / "file", PARTS)
+    first, *rest = events
+    assert first.startswith("sync .file.") and first.endswith(".partial")
+    assert rest == ["rename to file", f"sync {tmp_path.name}"]
+
+
+@pytest.mark.parametrize("umask", ["0022", "0077", "0002"])
+def test_permissions_follow_the_umask(tmp_path, umask):
+    script = f"import os; os.umask(0o{umask}); from synth.store.files import write_durably; from pathlib import Path\n"
+    script += f"write_durably(Path({str(tmp_path / 'file')!r}), [b'x'])"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~int(umask, 8)
+
+
+ADVICE = {
+    errno.ENOSPC: "disk is full",
+    errno.EDQUOT: "quota",
+    errno.EFBIG: "file size limit",
+    errno.EROFS: "read-only",
+    errno.EACCES: "permission denied",
+    errno.EIO: "check the disk",
+}
+
+
+@pytest.mark.parametrize("number", ADVICE)
+@pytest.mark.parametrize("call", ["write", "fsync", "mkstemp", "replace"])
+def test_faults_of_the_disk(tmp_path, monkeypatch, number, call):
+    """The old file stays, no temporary is left, and the line says which file, why and what to do."""
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+
+    def fail(*_arguments, **_keywords):
+        raise OSError(number, os.strerror(number))
+
+    owner = {"mkstemp": files.tempfile, "replace": Path}.get(call, os)
+    monkeypatch.setattr(owner, call, fail)
+    with pytest.raises(StoreError) as raised:
+        write_durably(target, PARTS)
+    monkeypatch.undo()
+    message = str(raised.value)
+    assert message.startswith(f"{target}: {os.strerror(number)}: ") and ADVICE[number] in message and "\n" not in message
+    assert names(tmp_path) == ["file"] and target.read_bytes() == b"old"
+
+
+def test_no_temporary_is_left_when_stopped_in_the_middle(tmp_path, monkeypatch):
+    def stop(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_durably(tmp_path / "file", PARTS)
+    assert names(tmp_path) == []
+
+
+def test_other_bytes_read_back_are_noticed(tmp_path, monkeypatch):
+    real = os.write
+
+    def damage(descriptor, data):
+        return real(descriptor, bytes(data)[:-1] + b"?")
+
+    monkeypatch.setattr(os, "write", damage)
+    with pytest.raises(StoreError, match="other bytes"):
+        write_durably(tmp_path / "file", PARTS)
+    assert names(tmp_path) == []
+
+
+def test_part_of_the_path_is_a_file(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"file/inner: .*part of the path is a file|file/inner: File exists"):
+        write_durably(tmp_path / "file/inner", PARTS)
+
+
+def test_json_is_canonical(tmp_path):
+    sha256 = write_json(tmp_path / "a", {"b": 1, "a": [1.5, None]})
+    assert sha256 == write_json(tmp_path / "b", {"a": [1.5, None], "b": 1})
+    assert read_json(tmp_path / "a") == {"a": [1.5, None], "b": 1}
+
+
+def test_json_holds_finite_numbers_only(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a", {"scr": float("nan")})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe\xfd", b"[" * 100_000, b'{"a": 1} x', b"9" * 5000])
+def test_bad_json_is_refused(tmp_path, data):
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(RefusalError, match="a: is not valid JSON"):
+        read_json(tmp_path / "a")
+
+
+def test_missing_json(tmp_path):
+    with pytest.raises(StoreError, match="a: No such file or directory: not found"):
+        read_json(tmp_path / "a")
+
+
+def test_huge_json_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_JSON_BYTES", 10)
+    (tmp_path / "a").write_bytes(b"[1,2,3,4,5]")
+    with pytest.raises(RefusalError, match="larger than 10 bytes"):
+        read_json(tmp_path / "a")
+
+
+def test_links_are_refused(tmp_path):
+    (tmp_path / "real").write_bytes(b"{}")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("nothing")
+    refuse_symlink(tmp_path / "real")
+    for name in ("link", "dangling"):
+        with pytest.raises(RefusalError, match=f"{name}: is a symbolic link"):
+            read_json(tmp_path / name)
+
+
+def test_a_linked_folder_on_the_way_is_refused(tmp_path):
+    (tmp_path / "store/image").mkdir(parents=True)
+    (tmp_path / "elsewhere/0").mkdir(parents=True)
+    (tmp_path / "store/image/c").symlink_to(tmp_path / "elsewhere")
+    assert path_below(tmp_path / "store", "image/x") == tmp_path / "store/image/x"
+    with pytest.raises(RefusalError, match="image/c: is a symbolic link"):
+        path_below(tmp_path / "store", "image/c/0/0")
