@@ -61,8 +61,10 @@ def open_client(kind: str, num_workers: int) -> Iterator[Client | None]:
             n_workers=num_workers if kind == "local" else 1,
             threads_per_worker=1 if kind == "local" else num_workers,
             processes=kind == "local",
-            host="127.0.0.1" if kind == "local" else None,
+            host="127.0.0.1",  # with tcp for threads too: dask listens on every interface of the machine otherwise
+            protocol="tcp://",
             dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its fixed default port is taken by a second launcher
             memory_limit=0,
             silence_logs=logging.ERROR,
         ) as cluster,

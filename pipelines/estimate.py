@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from synth.job import make_renderer
 from synth.noise import NoiseBank
 from synth.plan import Plan
 from synth.recipe import SynthesisRecipe
-from synth.render import Renderer
-from synth.sources import SourceTable, TableReader
+from synth.sources import SourceTable
 from synth.store.codec import encode_chunk
+from synth.store.schema import record_dtype
 
 NUM_PROBES = 32
 COLUMN_BYTES = 200
@@ -44,15 +45,16 @@ def estimate_store(recipe: SynthesisRecipe, table: SourceTable, bank: NoiseBank,
         plan: Its samples.
         root: Folder of the source frames, or None for generated ones.
     """
-    renderer = Renderer(recipe, table, TableReader(recipe, table, root), bank)
+    renderer = make_renderer(recipe, table, bank, root)
     image, mask = np.empty(recipe.canvas_hw, recipe.image_dtype), np.empty(recipe.canvas_hw, np.uint8)
+    raw = np.empty(recipe.canvas_hw, np.uint16) if recipe.keeps_raw else None
+    records = np.zeros(1, record_dtype(recipe.max_targets, recipe.impostor_slots))
     probes = np.unique(np.linspace(0, len(plan) - 1, min(NUM_PROBES, len(plan))).astype(int)).tolist()
     num_bytes, durations = 0, []
     for index in probes:
         started = time.perf_counter()
-        row = plan.row(index)
-        renderer.draw(row, renderer.generator(row), image, mask)
-        num_bytes += len(encode_chunk(image)) + len(encode_chunk(mask))
+        renderer.fill(plan.row(index), image, mask, raw, records, 0)
+        num_bytes += sum(len(encode_chunk(array)) for array in (image, mask, raw) if array is not None)
         durations.append(time.perf_counter() - started)
     seconds = statistics.median(durations)  # the first of a kind compiles and fills caches
     per_sample = num_bytes / len(probes) + COLUMN_BYTES

@@ -13,7 +13,8 @@ from pipelines.command import EXIT_OK, Parser, run_command
 from pipelines.sheet import Tile, draw_sheet
 from synth.errors import RecipeError, RefusalError
 from synth.rng import Stream, keyed_generator
-from synth.sample import SampleKind
+from synth.sample import Sample, SampleKind
+from synth.scene.truth import ImpostorKind
 from synth.store import Store, open_store
 
 DESCRIPTION = """Draw a contact sheet (PNG) of a store: frames with their masks outlined, the turned square framed,
@@ -77,20 +78,40 @@ def tile_of(store: Store, index: int) -> Tile:
     side = int(store.column("sample/box_side")[index])
     row, col = store.column("sample/box_rc")[index].tolist()
     box = (row, col, row + side, col + side) if side else None
-    lines = [f"#{index}  {sample.provenance.parent_ids[0]}"]
-    if box is None:
-        lines.append("original")
-    else:
-        turned = 90 * int(store.column("sample/rotation")[index])
-        lines.append(f"alpha {store.column('sample/alpha')[index]:.2g}, {side} px turned {turned} deg")
-    scr = ", ".join(f"{t.scr_view:.1f}" for t in sample.targets[:4])
-    lines.append(f"SCR {scr}" if sample.targets else "no target")
+    lines = [f"#{index}  {sample.provenance.parent_ids[0]}", *_captions(store, index, sample)]
     focus = int(store.column("sample/target_index")[index])
     target = sample.targets[focus if 0 <= focus < len(sample.targets) else 0] if sample.targets else None
     centre = (target.row_subpx, target.col_subpx) if target else None
     if box is not None:
         centre = (row + side / 2, col + side / 2)
-    return Tile(np.rint(sample.image * 255).astype(np.uint8), sample.mask, tuple(lines), box, centre, sample.valid_hw)
+    image = np.rint(sample.image * 255).astype(np.uint8)
+    return Tile(image, sample.mask, tuple(lines), box, centre, sample.valid_hw, _impostor_boxes(store, index))
+
+
+def _captions(store: Store, index: int, sample: Sample) -> list[str]:
+    """Say what a sample is and how strong its targets are."""
+    scr = ", ".join(f"{t.scr_view:.1f}" for t in sample.targets[:4])
+    strength = f"SCR {scr}" if sample.targets else "no target"
+    if store.has_column("sample/regime"):
+        regimes = {code: name for name, code in store.manifest["codes"]["sample/regime"].items()}
+        return [f"{regimes[int(store.column('sample/regime')[index])]}, {strength}"]
+    if store.column("sample/kind")[index] == SampleKind.ORIGINAL:
+        return ["original", strength]
+    turned = 90 * int(store.column("sample/rotation")[index])
+    side, alpha = int(store.column("sample/box_side")[index]), store.column("sample/alpha")[index]
+    return [f"alpha {alpha:.2g}, {side} px turned {turned} deg", strength]
+
+
+def _impostor_boxes(store: Store, index: int) -> tuple[tuple[int, int, int, int], ...]:
+    """Return the boxes of a scene's impostors, without the many glints."""
+    if not store.has_column("impostor/kind"):
+        return ()
+    count = int(store.column("sample/num_impostors")[index])
+    kinds = store.column("impostor/kind")[index, :count]
+    names = ("row_px", "col_px", "height_px", "width_px")
+    row, col, height, width = (store.column(f"impostor/{name}")[index, :count][kinds != ImpostorKind.GLINT] for name in names)
+    corners = np.stack([row - height / 2, col - width / 2, row + height / 2, col + width / 2], axis=1) + 0.5
+    return tuple((a, b, c, d) for a, b, c, d in np.rint(corners).astype(int).tolist())
 
 
 if __name__ == "__main__":

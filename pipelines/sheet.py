@@ -17,13 +17,8 @@ ZOOM_PX = 24
 """Side of the cut-out around the target, in pixels of the frame."""
 ZOOM_FACTOR = 8
 GAP_PX, TEXT_PX, LINE_PX, TITLE_PX = 10, 13, 16, 44
-INK, PAPER, MASK_INK, BOX_INK, PADDING_INK = (
-    (235, 235, 235),
-    (24, 24, 27),
-    (90, 235, 120),
-    (255, 170, 60),
-    (70, 110, 190),
-)
+INK, PAPER = (235, 235, 235), (24, 24, 27)
+MASK_INK, BOX_INK, IMPOSTOR_INK, PADDING_INK = (90, 235, 120), (255, 170, 60), (235, 90, 160), (70, 110, 190)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +32,7 @@ class Tile:
         box: Half-open (row0, col0, row1, col1) of a square to frame in the cut-out, or None.
         centre: (row, col) the cut-out is about, or None for the middle.
         valid_hw: Rows and columns that are not padding; the rest is marked.
+        impostors: Half-open (row0, col0, row1, col1) of what is no target but may look like one, framed.
     """
 
     image: npt.NDArray[np.uint8]
@@ -45,6 +41,7 @@ class Tile:
     box: tuple[int, int, int, int] | None = None
     centre: tuple[float, float] | None = None
     valid_hw: tuple[int, int] | None = None
+    impostors: tuple[tuple[int, int, int, int], ...] = ()
 
 
 def draw_sheet(tiles: Sequence[Tile], title: str, subtitle: str, *, num_columns: int = 4) -> Image.Image:
@@ -93,6 +90,8 @@ def _frame(tile: Tile) -> Image.Image:
     picture = np.repeat(tile.image[:, :, None], 3, axis=2)
     near = outline(tile.mask) | tile.mask
     picture[outline(outline(near) | near)] = MASK_INK
+    for box in tile.impostors:
+        picture[_border(box, near.shape)] = IMPOSTOR_INK
     if tile.valid_hw is not None:
         _mark_padding(picture, tile.valid_hw)
     height, width = tile.image.shape
@@ -102,6 +101,14 @@ def _frame(tile: Tile) -> Image.Image:
     shown = Image.new("RGB", (FRAME_PX, FRAME_PX), PAPER)
     shown.paste(Image.fromarray(picture).resize(size, resampling))
     return shown
+
+
+def _border(box: tuple[int, int, int, int], hw: tuple[int, ...]) -> BoolMask:
+    """Return the pixels of a rectangle two pixels outside a box."""
+    inside = np.zeros(hw, bool)
+    row0, col0, row1, col1 = box
+    inside[max(row0 - 2, 0) : max(row1 + 2, 0), max(col0 - 2, 0) : max(col1 + 2, 0)] = True
+    return outline(inside)
 
 
 def _mark_padding(picture: npt.NDArray[np.uint8], valid_hw: tuple[int, int]) -> None:

@@ -13,7 +13,9 @@ from synth.errors import RefusalError, RenderError, SourceError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.plan import Plan
 from synth.render import Renderer
-from synth.sources import TableReader
+from synth.render_scenes import TruthRenderer
+from synth.recipe import SynthesisRecipe
+from synth.sources import SourceTable, TableReader
 from synth.store.codec import encode_chunk
 from synth.store.commit import ShardCommit, hash_digests, retract_commit, shard_faults
 from synth.store.files import PARTIAL_SUFFIX, write_durably
@@ -53,11 +55,12 @@ class Job:
         recipe, table = manifest.recipe, manifest.sources
         self.plan = Plan(recipe, table.targets_per_frame())
         bank = _load_bank(store, manifest)
-        frames = TableReader(recipe, table, source_root or manifest.source_root)
-        self.renderer = Renderer(recipe, table, frames, bank)
+        self.renderer = make_renderer(recipe, table, bank, source_root or manifest.source_root)
         self._specs = array_specs(self.shape)
         self._image = np.empty(self.shape.canvas_hw, self.shape.image_dtype)
         self._mask = np.empty(self.shape.canvas_hw, np.uint8)
+        self._raw = np.empty(self.shape.canvas_hw, np.uint16) if self.shape.has_raw else None
+        self._record_dtype = record_dtype(self.shape.max_targets, self.shape.max_impostors)
 
     def is_done(self, shard: int) -> bool:
         """Tell whether a shard is committed and its files hash to what its record says."""
@@ -65,23 +68,29 @@ class Job:
 
     def render_digest(self, index: int) -> bytes:
         """Render one sample and return its digest, writing nothing."""
-        record = np.zeros(1, record_dtype(self.shape.max_targets))
+        record = np.zeros(1, self._record_dtype)
         self._render(index, record, 0)
-        return sample_digest(self._image, self._mask, record[0].tobytes())
+        return sample_digest(self._image, self._mask, record[0].tobytes(), self._raw)
 
-    def write_shard(self, shard: int) -> ShardResult:
+    def write_shard(self, shard: int, *, again: bool = False) -> ShardResult:
         """Render, encode and commit one shard, unless it is done.
+
+        Args:
+            shard: Its number.
+            again: Write it even if its files hash to what its record says.
 
         Raises:
             RenderError: A sample could not be rendered; names shard and sample.
             StoreError: The shard could not be written.
         """
-        if self.is_done(shard):
+        if not again and self.is_done(shard):
             return ShardResult(shard, 0)
         samples = self.shape.samples_of(shard)
-        records = np.zeros(len(samples), record_dtype(self.shape.max_targets))
+        records = np.zeros(len(samples), self._record_dtype)
         digests = np.empty((len(samples), 32), np.uint8)
-        images, masks = [], []
+        images: list[bytes] = []
+        masks: list[bytes] = []
+        raws: list[bytes] = []
         for slot, index in enumerate(samples):
             try:
                 self._render(index, records, slot)
@@ -89,21 +98,23 @@ class Job:
                 raise type(error)(f"shard {shard}, sample {index}: {error}") from error
             images.append(encode_chunk(self._image))
             masks.append(encode_chunk(self._mask))
-            digest = sample_digest(self._image, self._mask, records[slot].tobytes())
+            if self._raw is not None:
+                raws.append(encode_chunk(self._raw))
+            digest = sample_digest(self._image, self._mask, records[slot].tobytes(), self._raw)
             digests[slot] = np.frombuffer(digest, np.uint8)
         contents = {
             "image": encode_shard_of_images(images, self.shape),
             "mask": encode_shard_of_images(masks, self.shape),
             "sample/digest": [encode_column(digests, self._specs["sample/digest"])],
         }
+        if raws:
+            contents["image_raw"] = encode_shard_of_images(raws, self.shape)
         contents |= {name: [encode_column(records[name], self._specs[name])] for name in records.dtype.names or ()}
         self._commit(shard, contents, hash_digests(digests))
         return ShardResult(shard, len(samples))
 
     def _render(self, index: int, records: npt.NDArray[np.void], slot: int) -> None:
-        row = self.plan.row(index)
-        fields, targets = self.renderer.draw(row, self.renderer.generator(row), self._image, self._mask)
-        self.renderer.record(fields, targets, records, slot)
+        self.renderer.fill(self.plan.row(index), self._image, self._mask, self._raw, records, slot)
 
     def _commit(self, shard: int, contents: dict[str, list[bytes]], content: str) -> None:
         files = {}
@@ -117,6 +128,22 @@ class Job:
                 stray.unlink(missing_ok=True)
         samples = self.shape.samples_of(shard)
         ShardCommit(shard, samples.start, samples.stop, self._recipe_hash, content, files).save(self.path)
+
+
+def make_renderer(
+    recipe: SynthesisRecipe, table: SourceTable, bank: NoiseBank, source_root: Path | None
+) -> Renderer | TruthRenderer:
+    """Return what renders the samples of a recipe.
+
+    Args:
+        recipe: What to make.
+        table: Its source frames.
+        bank: Its noise windows.
+        source_root: Folder of the source frames, or None for generated ones.
+    """
+    if recipe.renders_scenes:
+        return TruthRenderer(recipe, table)
+    return Renderer(recipe, table, TableReader(recipe, table, source_root), bank)
 
 
 def write_shard(store: str, source_root: str | None, manifest_key: str, shard: int) -> ShardResult:

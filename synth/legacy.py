@@ -72,13 +72,15 @@ def read_centres(path: Path, num_frames: int, *, drop_duplicate_lines: bool) -> 
     if len(lines) != num_frames or len(data) > MAX_CENTRES_BYTES:
         raise SourceError(f"legacy.centres_file {path}: must hold one line for each of the {num_frames} frames, got {len(lines)}")
     seen: set[str] = set()
-    centres = []
+    centres: list[list[tuple[float, float]]] = []
     for line in lines:
         skip = drop_duplicate_lines and line in seen
         seen.add(line)
         pairs = _PAIR.findall(line)
         if _PAIR.sub("", line).strip(" \t,;[]"):
-            raise SourceError(f"legacy.centres_file {path} line {len(centres) + 1}: must hold pairs (column, row), got {line[:60]!r}")
+            raise SourceError(
+                f"legacy.centres_file {path} line {len(centres) + 1}: must hold pairs (column, row), got {line[:60]!r}"
+            )
         centres.append([] if skip else [(float(row), float(col)) for col, row in pairs])
     return centres
 

@@ -50,16 +50,19 @@ class Plan:
 
     Args:
         recipe: What to compose.
-        targets_per_frame: int (num_sources,), targets of each source frame.
+        targets_per_frame: int (num_sources,), targets of each source frame; or the number of source frames alone, for
+            rendered scenes, which are made without a look at what they will hold.
 
     Raises:
         SourceError: Synthetic samples are asked for and no frame has a target.
     """
 
-    def __init__(self, recipe: SynthesisRecipe, targets_per_frame: npt.NDArray[np.int64]) -> None:
+    def __init__(self, recipe: SynthesisRecipe, targets_per_frame: npt.NDArray[np.int64] | int) -> None:
         self._recipe = recipe
-        self._first_target = np.concatenate([[0], np.cumsum(targets_per_frame)])
-        self.num_sources = len(targets_per_frame)
+        self._is_listed = not isinstance(targets_per_frame, int)
+        counts = np.zeros(0, np.int64) if isinstance(targets_per_frame, int) else targets_per_frame
+        self._first_target = np.concatenate([[0], np.cumsum(counts)])
+        self.num_sources = targets_per_frame if isinstance(targets_per_frame, int) else len(counts)
         self.num_source_targets = int(self._first_target[-1])
         self.pass_size = NUM_ROTATIONS * self.num_source_targets
         self.num_originals = self.num_sources if recipe.originals else 0
@@ -90,8 +93,8 @@ class Plan:
         if not 0 <= index < len(self):
             raise IndexError(f"sample index must be in 0..{len(self) - 1}, got {index}")
         if index < self.num_originals:
-            num_targets = self._first_target[index + 1] - self._first_target[index]
-            return PlanRow(index, SampleKind.ORIGINAL, index, 0 if num_targets else -1)
+            has_target = self._is_listed and self._first_target[index + 1] > self._first_target[index]
+            return PlanRow(index, SampleKind.ORIGINAL, index, 0 if has_target else -1)
         pass_index, item = divmod(index - self.num_originals, self.pass_size)
         if pass_index == self._num_full_passes:
             item = int(self._partial[item])
@@ -105,6 +108,8 @@ class Plan:
 
     def describe(self) -> list[str]:
         """Return the composition as readable lines."""
+        if not self._is_listed:
+            return [f"{len(self)} rendered scenes"]
         lines = [f"{self.num_sources} source frames with {self.num_source_targets} targets"]
         lines.append(f"{self.num_originals} originals + {self.num_synthetic} synthetic = {len(self)} frames")
         for p in range(min(self._num_full_passes + bool(len(self._partial)), len(self._recipe.passes), 10)):

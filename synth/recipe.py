@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,7 +14,7 @@ from synth.legacy import LegacyConfig
 from synth.negatives import NegativePass
 from synth.noise import NoiseConfig
 from synth.rng import ALGO_VERSION
-from synth.scene import BuiltinConfig
+from synth.scene import BuiltinConfig, SceneConfig
 
 
 class CorpusSource(BaseModel):
@@ -74,6 +75,7 @@ class SynthesisRecipe(BaseModel):
             ``all``: every pass in full; ``published``: 4,199 where the source is the published one (the 663 NUDT training
             frames with their 918 targets), one full pass of the first weight and side anywhere else.
         max_targets: Target slots per sample; one target more is an error.
+        max_impostors: Impostor slots per rendered scene; one impostor more is an error.
         legacy: Bugs of the released scripts.
         store: Layout on disk.
     """
@@ -82,7 +84,7 @@ class SynthesisRecipe(BaseModel):
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int = Field(default=0, ge=0, lt=2**63)
-    source: Annotated[CorpusSource | BuiltinConfig, Field(discriminator="kind")] = CorpusSource()
+    source: Annotated[CorpusSource | BuiltinConfig | SceneConfig, Field(discriminator="kind")] = CorpusSource()
     split: Literal["train", "trainval"] | None = "train"
     canvas_hw: tuple[Annotated[int, Field(ge=32, le=4096)], Annotated[int, Field(ge=32, le=4096)]] = (256, 256)
     fit: Fit = "native_crop"
@@ -92,6 +94,7 @@ class SynthesisRecipe(BaseModel):
     originals: bool = True
     num_synthetic: Annotated[int, Field(ge=0, le=10**9)] | Literal["all", "published"] = "all"
     max_targets: int = Field(default=16, ge=1, le=255)
+    max_impostors: int = Field(default=64, ge=1, le=1024)
     legacy: LegacyConfig = LegacyConfig()
     store: StoreLayout = StoreLayout()
 
@@ -102,10 +105,22 @@ class SynthesisRecipe(BaseModel):
         if self.legacy.duplicate_lines and self.legacy.centres_file is None:
             raise ValueError("legacy.duplicate_lines must stand with legacy.centres_file, got no file")
         if self.legacy.centres_file is not None and self.fit == "resize":
-            raise ValueError("legacy.centres_file must stand with fit: native_crop, got fit: resize; its centres are in native pixels")
+            raise ValueError(
+                "legacy.centres_file must stand with fit: native_crop, got fit: resize; its centres are in native pixels"
+            )
         if self.num_synthetic == 0 and not self.originals:
             raise ValueError("num_synthetic must be > 0 when originals is false, got 0: the set would be empty")
+        if isinstance(self.source, SceneConfig):
+            self._check_scenes(self.source)
         return self
+
+    def _check_scenes(self, source: SceneConfig) -> None:
+        if self.renders_scenes and tuple(source.frame_hw) != self.canvas_hw:
+            raise ValueError(f"source.frame_hw must equal canvas_hw {self.canvas_hw} for rendered scenes, got {source.frame_hw}")
+        if self.renders_scenes and (self.image_dtype != "uint8" or not self.originals):
+            raise ValueError("image_dtype must be uint8 and originals true for rendered scenes; source.raw keeps the raw levels")
+        if source.raw and not self.renders_scenes:
+            raise ValueError("source.raw must stand with num_synthetic = 0: mixed copies have no raw levels")
 
     def shard_images(self) -> int:
         """Return the images per shard: as told, or about 64 Mpx a shard (1024 at 256x256)."""
@@ -113,14 +128,44 @@ class SynthesisRecipe(BaseModel):
             return self.store.shard_images
         return max(1, min(1024, 1024 * 256 * 256 // (self.canvas_hw[0] * self.canvas_hw[1])))
 
+    @property
+    def renders_scenes(self) -> bool:
+        """Whether every sample is a rendered scene, stored with all that is known about it."""
+        return isinstance(self.source, SceneConfig) and self.num_synthetic == 0
+
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether the sensor's levels are stored beside the view."""
+        return isinstance(self.source, SceneConfig) and self.source.raw
+
+    @property
+    def impostor_slots(self) -> int:
+        """Impostor slots per sample; 0 where samples are no rendered scenes."""
+        return self.max_impostors if self.renders_scenes else 0
+
     def content(self) -> dict[str, Any]:
-        """Return what decides the bytes of the samples: the recipe without disk layout and source folder."""
-        content = self.model_dump(mode="json", exclude={"store": True, "source": {"path"}, "name": True})
-        if self.noise.source != "same":  # where the folder lies is no content: its windows are hashed in the noise bank
-            content["noise"]["source"] = "folder"
-        return content | {"algo_version": ALGO_VERSION}
+        """Return what decides the bytes of the samples; see :func:`content_of`."""
+        return content_of(self.model_dump(mode="json"))
 
     def hash(self) -> str:
-        """Return the sha256 of :meth:`content`."""
-        canonical = json.dumps(self.content(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """Return the sha256 of :meth:`content` and the version of the code that turns it into bytes."""
+        return sha256_of_json(self.content() | {"algo_version": ALGO_VERSION})
+
+
+def content_of(dump: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a dumped recipe decides the bytes: not its name, disk layout and the places of folders.
+
+    The frames of those folders are hashed one by one in the manifest, the windows of a noise folder in the noise bank.
+    """
+    content = {key: value for key, value in dump.items() if key not in ("name", "store")}
+    content["source"] = {key: value for key, value in dump["source"].items() if key != "path"}
+    if content["source"].get("plates"):
+        content["source"]["plates"] = content["source"]["plates"] | {"path": "folder"}
+    if dump["noise"]["source"] != "same":
+        content["noise"] = dump["noise"] | {"source": "folder"}
+    return content
+
+
+def sha256_of_json(value: Any) -> str:
+    """Return the sha256 of the canonical JSON of a value: sorted keys, no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -102,6 +102,20 @@ class Renderer:
             valid_hw=fields["valid_hw"],
         )
 
+    def fill(
+        self,
+        row: PlanRow,
+        image: Levels,
+        mask: MaskLevels,
+        raw: npt.NDArray[np.uint16] | None,
+        out: npt.NDArray[np.void],
+        at: int,
+    ) -> None:
+        """Render one sample into buffers and write its columns: :meth:`draw` and :meth:`record` (there is no raw frame)."""
+        assert raw is None
+        fields, targets = self.draw(row, self.generator(row), image, mask)
+        self.record(fields, targets, out, at)
+
     def draw(
         self, row: PlanRow, rng: np.random.Generator, image: Levels, mask: MaskLevels
     ) -> tuple[dict[str, Any], npt.NDArray[np.float64]]:

@@ -6,8 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from synth.errors import RefusalError, SourceError, VerificationError
-from synth.generate import generate
+from synth.errors import FoundryError, RefusalError, RenderError, SourceError, VerificationError
 from synth.job import Job, ShardResult
 from synth.recipe import CorpusSource
 from synth.rng import Stream, keyed_generator
@@ -49,9 +48,7 @@ def repair_store(
     if any(fault.shard is None and fault.path is None for fault in findings.faults):
         _restore_frame(path, source_root, threads)
     damaged = findings.damaged_shards()
-    outcome = generate(path, damaged, client=None, source_root=source_root, on_done=on_done)
-    for error in outcome.failures.values():
-        raise error
+    _write_again(Job(path, source_root), damaged, on_done)
     _compare_with_manifest(path, damaged)
     return finalize_store(path)
 
@@ -78,6 +75,18 @@ def compare_rendered(path: Path, num_samples: int, *, source_root: Path | None, 
             different.append(index)
         on_sample(index)
     return different
+
+
+def _write_again(job: Job, shards: list[int], on_done: Callable[[ShardResult], None]) -> None:
+    """Write shards whatever their records say; one that cannot be made keeps what it has and does not stop the others."""
+    failures: list[FoundryError] = []
+    for shard in shards:
+        try:
+            on_done(job.write_shard(shard, again=True))
+        except (RenderError, SourceError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _restore_frame(path: Path, source_root: Path | None, threads: int) -> None:

@@ -27,6 +27,8 @@ class Stream(IntEnum):
     SHEETS = 10
     MOTION = 11
     FLICKER = 12
+    CENSUS = 13
+    RESAMPLE = 14
 
 
 def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generator:

@@ -25,8 +25,9 @@ from synth.noise import NoiseBank, Reservoir, Windows, accept_windows
 from synth.noise.fluctuation import fluctuation_std
 from synth.recipe import CorpusSource, SynthesisRecipe
 from synth.sample import Frame, TargetKind
-from synth.scene import BuiltinConfig, render_builtin
-from synth.sources import SourceRecord, SourceTable, pixels_sha256
+from synth.scene import BuiltinConfig, SceneConfig
+from synth.scene.plates import PlateLibrary
+from synth.sources import SourceRecord, SourceTable, pixels_sha256, render_source_frame
 from synth.targets import find_targets
 
 _Item = TypeVar("_Item")
@@ -55,11 +56,13 @@ def scan_sources(recipe: SynthesisRecipe, *, threads: int, progress: Progress) -
     """
     noise = recipe.noise
     scan = _Scan(recipe, Reservoir(recipe.seed, noise.window_px, noise.max_windows))
-    if isinstance(recipe.source, BuiltinConfig):
-        _scan_builtin(scan, recipe.source, threads, progress)
-        guard = None
-    else:
+    guard = None
+    if isinstance(recipe.source, CorpusSource):
         guard = _scan_corpus(scan, recipe.source, threads, progress)
+    elif recipe.renders_scenes:
+        return _scenes_table(recipe, threads), scan.reservoir.bank()
+    else:
+        _scan_rendered(scan, recipe.source, threads, progress)
     if noise.source != "same":
         _scan_foreign_noise(scan, guard, threads, progress)
     bank = scan.reservoir.bank()
@@ -130,17 +133,33 @@ class _Scan:
             )
 
 
-def _scan_builtin(scan: _Scan, config: BuiltinConfig, threads: int, progress: Progress) -> None:
+def _scenes_table(recipe: SynthesisRecipe, threads: int) -> SourceTable:
+    """Describe rendered scenes: they are not looked at beforehand, only the real frames that may stand behind them are."""
+    assert isinstance(recipe.source, SceneConfig)
+    plates = recipe.source.plates
+    if plates is None:
+        return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames)
+    library = PlateLibrary(plates)
+    rows = tuple(
+        {"id": ref.id, "image": ref.image, "image_sha256": hashes.image_sha256}
+        for ref, hashes in zip(library.frames, _parallel(library.hashes, library.frames, threads), strict=True)
+    )
+    return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames, plates=rows)
+
+
+def _scan_rendered(scan: _Scan, source: BuiltinConfig | SceneConfig, threads: int, progress: Progress) -> None:
     scan.target_kind = TargetKind.SCENE
 
     def render(index: int) -> tuple[Frame, Windows]:
-        frame = render_builtin(config, scan.recipe.seed, index)
+        frame = render_source_frame(source, scan.recipe.seed, index)
         return frame, scan.windows([frame])[0]
 
-    for done, (frame, windows) in enumerate(_parallel(render, range(config.num_frames), threads), start=1):
+    for done, (frame, windows) in enumerate(
+        _parallel(render, range(source.num_frames), 1 if isinstance(source, SceneConfig) else threads), start=1
+    ):
         record = dict.fromkeys(("image", "mask", "sequence", "image_sha256", "mask_sha256"), "")
         scan.add(frame, windows, record | {"pixels_sha256": pixels_sha256(frame)})
-        progress(done, config.num_frames)
+        progress(done, source.num_frames)
 
 
 @dataclass(frozen=True, slots=True)

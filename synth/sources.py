@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from synth.corpora import Corpus, FrameRef, open_corpus
 from synth.errors import SourceError
-from synth.recipe import CorpusSource, SynthesisRecipe
+from synth.recipe import CorpusSource, SynthesisRecipe, sha256_of_json
 from synth.sample import Frame, TargetKind
-from synth.scene import BuiltinConfig, render_builtin
+from synth.scene import BuiltinConfig, SceneConfig, render_builtin, render_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +69,24 @@ class SourceTable:
         target_kind: Whether their targets are real or rendered.
         notes: Human-readable warnings of the scan.
         leakage: What the split guard found, for the manifest.
+        num_rendered: Number of source frames when they are rendered scenes, which are not listed one by one.
+        plates: Id, file and hash of every real frame that may stand behind a rendered scene, in code order.
     """
 
     frames: tuple[SourceRecord, ...]
     target_kind: TargetKind
     notes: tuple[str, ...] = ()
     leakage: dict[str, Any] = field(default_factory=dict)
+    num_rendered: int = 0
+    plates: tuple[dict[str, str], ...] = ()
 
-    def targets_per_frame(self) -> npt.NDArray[np.int64]:
-        """Return the number of targets of each frame."""
-        return np.array([len(f.centres) for f in self.frames], dtype=np.int64)
+    def targets_per_frame(self) -> npt.NDArray[np.int64] | int:
+        """Return the number of targets of each frame, or the number of rendered scenes."""
+        return self.num_rendered or np.array([len(f.centres) for f in self.frames], dtype=np.int64)
 
     def digest(self) -> str:
-        """Return the sha256 over the records (file names and folder left out: moving data changes nothing)."""
-        rows = [{k: v for k, v in asdict(f).items() if k not in ("image", "mask")} for f in self.frames]
-        return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """Return the sha256 over the records; see :func:`digest_of_sources`."""
+        return digest_of_sources(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest entry."""
@@ -91,13 +94,32 @@ class SourceTable:
             "target_kind": int(self.target_kind),
             "leakage": self.leakage,
             "frames": [asdict(f) for f in self.frames],
+            "num_rendered": self.num_rendered,
+            "plates": list(self.plates),
         }
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> Self:
         """Rebuild the table from its manifest entry."""
         frames = tuple(SourceRecord.from_json(row) for row in entry["frames"])
-        return cls(frames, TargetKind(entry["target_kind"]), leakage=entry["leakage"])
+        return cls(
+            frames,
+            TargetKind(entry["target_kind"]),
+            leakage=entry["leakage"],
+            num_rendered=int(entry.get("num_rendered", 0)),
+            plates=tuple(entry.get("plates", ())),
+        )
+
+    def id_of(self, code: int) -> str:
+        """Return the id of a source frame."""
+        return self.frames[code].id if self.frames else f"scene-{code:06d}"
+
+
+def digest_of_sources(entry: Mapping[str, Any]) -> str:
+    """Return the sha256 over a manifest's source entry, file names and folder left out: moving data changes nothing."""
+    rows = [{k: v for k, v in row.items() if k not in ("image", "mask")} for row in entry["frames"]]
+    rows += [{k: v for k, v in row.items() if k != "image"} for row in entry.get("plates", ())]
+    return sha256_of_json(rows)
 
 
 class FrameReader(Protocol):
@@ -134,8 +156,8 @@ class TableReader:
             SourceError: The file is gone, cannot be decoded, or its bytes differ from those scanned.
         """
         record = self._table.frames[code]
-        if isinstance(self._source, BuiltinConfig):
-            frame = render_builtin(self._source, self._seed, code)
+        if not isinstance(self._source, CorpusSource):
+            frame = render_source_frame(self._source, self._seed, code)
             _expect(f"generated frame {record.id}", record.pixels_sha256, pixels_sha256(frame))
             return frame
         assert self._corpus is not None
@@ -144,6 +166,14 @@ class TableReader:
         _expect(f"source file {self._corpus.root / record.image}", record.image_sha256, hashes.image_sha256)
         _expect(f"source file {self._corpus.root / record.mask}", record.mask_sha256, hashes.mask_sha256 or "")
         return frame
+
+
+def render_source_frame(source: BuiltinConfig | SceneConfig, seed: int, code: int) -> Frame:
+    """Render a source frame that stands for a real one: its view, with its mask."""
+    if isinstance(source, BuiltinConfig):
+        return render_builtin(source, seed, code)
+    scene = render_scene(source, seed, code)
+    return Frame(f"scene-{code:06d}", scene.levels, 255, scene.mask)
 
 
 def pixels_sha256(frame: Frame) -> str:

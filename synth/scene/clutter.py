@@ -67,6 +67,18 @@ def periodic_field(rng: np.random.Generator, *, hw: tuple[int, int], beta: float
     return standardise(_draw(rng, grid_hw, grid_hw, _amplitude(grid_hw, beta, f0, stretch, turns=0.0)))
 
 
+def periodic_sheet(
+    rng: np.random.Generator, *, side: int, beta: float, f0: float, stretch: float = 1.0, turns: float = 0.0
+) -> FloatImage:
+    """Draw a seamless square field of exactly the side asked for; arguments as in :func:`power_law_field`.
+
+    Returns:
+        float32 (side, side) with mean 0 and standard deviation 1.
+    """
+    grid_hw = (side, side)
+    return standardise(_draw(rng, grid_hw, grid_hw, _amplitude(grid_hw, beta, f0, stretch, turns)))
+
+
 def power_law_profile(rng: np.random.Generator, *, length: int, beta: float, f0: float) -> FloatImage:
     """Draw a random 1-D profile, the outline of a ridge.
 
@@ -93,19 +105,48 @@ def power_law_profile(rng: np.random.Generator, *, length: int, beta: float, f0:
 @numba.njit(cache=True, nogil=True)
 def moments(values: npt.NDArray[np.float32]) -> tuple[float, float]:
     """Return mean and population standard deviation of a 2-D array, summed row by row in float64."""
+    rows, cols = values.shape
+    totals = np.zeros(rows)
+    squares = np.zeros(rows)
+    for first in range(0, rows - 3, 4):  # four rows side by side: a sum of its own each, so the order stays
+        _row_sums(values[first], values[first + 1], values[first + 2], values[first + 3], totals[first:], squares[first:])
+    for row in range(rows - rows % 4, rows):
+        for col in range(cols):
+            value = np.float64(values[row, col])
+            totals[row] += value
+            squares[row] += value * value
     total = 0.0
-    squares = 0.0
-    for row in range(values.shape[0]):
-        row_total = 0.0
-        row_squares = 0.0
-        for col in range(values.shape[1]):
-            value = float(values[row, col])
-            row_total += value
-            row_squares += value * value
-        total += row_total
-        squares += row_squares
+    square = 0.0
+    for row in range(rows):
+        total += totals[row]
+        square += squares[row]
     mean = total / values.size
-    return mean, max(squares / values.size - mean * mean, 0.0) ** 0.5
+    return mean, max(square / values.size - mean * mean, 0.0) ** 0.5
+
+
+@numba.njit(cache=True, nogil=True)
+def _row_sums(
+    a: npt.NDArray[np.float32],
+    b: npt.NDArray[np.float32],
+    c: npt.NDArray[np.float32],
+    d: npt.NDArray[np.float32],
+    totals: npt.NDArray[np.float64],
+    squares: npt.NDArray[np.float64],
+) -> None:
+    a1 = b1 = c1 = d1 = 0.0
+    a2 = b2 = c2 = d2 = 0.0
+    for col in range(a.size):
+        x, y, z, w = np.float64(a[col]), np.float64(b[col]), np.float64(c[col]), np.float64(d[col])
+        a1 += x
+        b1 += y
+        c1 += z
+        d1 += w
+        a2 += x * x
+        b2 += y * y
+        c2 += z * z
+        d2 += w * w
+    totals[0], totals[1], totals[2], totals[3] = a1, b1, c1, d1
+    squares[0], squares[1], squares[2], squares[3] = a2, b2, c2, d2
 
 
 def standardise(field: FloatImage) -> FloatImage:

@@ -5,29 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from synth.sample import FloatImage
-from synth.scene.clutter import power_law_field, power_law_profile
+from synth.scene.clutter import power_law_profile
 from synth.scene.draws import chance, log_uniform, sign, uniform
 from synth.scene.layers import ELLIPSE, Leaf, paint_leaves, paint_ridge
+from synth.scene.sheets import DRAWN, FieldSource
 from synth.scene.sky import clear_sky, lit_relief
 
 
-def hills(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+def hills(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
     """Render one to three ridges, far to near, under a clear sky; the nearest is often a tree line.
 
     Args:
         rng: Scene stream of the frame.
         hw: Rows and columns of the canvas.
+        fields: Where textures come from.
 
     Returns:
         float32 (H, W) apparent temperature, K.
     """
     rows = hw[0]
-    scene = clear_sky(rng, hw)
+    scene = clear_sky(rng, hw, fields)
     beta, stretch, turns = uniform(rng, 3.0, 3.6), uniform(rng, 1.0, 2.0), float(rng.random())
-    height = power_law_field(rng, hw=hw, beta=beta, f0=1 / 120, stretch=stretch, turns=turns)
+    height = fields.field(rng, hw=hw, beta=beta, f0=1 / 120, stretch=stretch, turns=turns)
     slopes = lit_relief(height, rng, uniform(rng, 2.0, 8.0))
     wooded = chance(rng, 0.5)
-    canopy = _canopy(rng, hw, slopes) if wooded else slopes
+    canopy = _canopy(rng, hw, slopes, fields) if wooded else slopes
     level = log_uniform(rng, 2.0, 14.0)
     base = rows * uniform(rng, 0.3, 0.8)
     num_ridges = int(rng.integers(1, 4))
@@ -44,9 +46,9 @@ def hills(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
     return scene
 
 
-def _canopy(rng: np.random.Generator, hw: tuple[int, int], slopes: FloatImage) -> FloatImage:
+def _canopy(rng: np.random.Generator, hw: tuple[int, int], slopes: FloatImage, fields: FieldSource) -> FloatImage:
     """Return crowns lit from one side, brighter and flatter in patches that follow the terrain."""
-    crowns = power_law_field(rng, hw=hw, beta=uniform(rng, 2.6, 3.4), f0=log_uniform(rng, 1 / 40, 1 / 12))
+    crowns = fields.field(rng, hw=hw, beta=uniform(rng, 2.6, 3.4), f0=log_uniform(rng, 1 / 40, 1 / 12))
     lit = lit_relief(crowns, rng, uniform(rng, 1.0, 3.0))
     canopy: FloatImage = lit * (np.float32(0.6) + np.float32(0.2) * slopes) + np.float32(0.6) * slopes
     return canopy
@@ -65,7 +67,7 @@ def _tree_line(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
     return slow + np.float32(sign(rng, 0.3) * hw[0] * log_uniform(rng, 0.008, 0.03)) * crowns
 
 
-def farmland(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+def farmland(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
     """Render dead leaves seen from above: fields along one direction, copses and roads, with 1/f texture inside.
 
     Sizes follow a power law r^-3, the scale-invariant dead-leaves model (Lee, Mumford & Huang, IJCV 41, 2001).
@@ -73,19 +75,20 @@ def farmland(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
     Args:
         rng: Scene stream of the frame.
         hw: Rows and columns of the canvas.
+        fields: Where textures come from.
 
     Returns:
         float32 (H, W) apparent temperature, K.
     """
     span = log_uniform(rng, 1.0, 7.0)
-    texture = power_law_field(rng, hw=hw, beta=uniform(rng, 2.2, 2.9), f0=1 / 80)
+    texture = fields.field(rng, hw=hw, beta=uniform(rng, 2.2, 2.9), f0=1 / 80)
     scene = texture * np.float32(0.1 * span)
     turns = float(rng.random())
     leaves = [_parcel(rng, hw, turns, span) for _ in range(int(rng.integers(40, 90)))]
     leaves += [_copse(rng, hw, span) for _ in range(int(rng.integers(0, 30)))]
     leaves += [_road(rng, hw, turns, span) for _ in range(int(rng.integers(0, 3)))]
     paint_leaves(scene, leaves, texture)
-    haze = power_law_field(rng, hw=hw, beta=3.2)
+    haze = fields.field(rng, hw=hw, beta=3.2)
     scene += haze * np.float32(uniform(rng, 0.05, 0.25) * span)
     return scene
 

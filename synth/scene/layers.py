@@ -46,6 +46,17 @@ class Leaf:
     fall_kelvin: float = 0.0
     ragged_px: float = 0.0
 
+    def as_row(self) -> tuple[float, ...]:
+        """Return it as a row of a table for :func:`paint_table`."""
+        return (
+            self.row, self.col, self.half_rows, self.half_cols, self.turns % 1.0,
+            self.kelvin, self.fall_kelvin, self.texture, self.shape, self.ragged_px,
+        )  # fmt: skip
+
+
+LEAF_COLUMNS = 10
+"""Columns of a table of leaves, in the order of :meth:`Leaf.as_row`."""
+
 
 def paint_leaves(scene: FloatImage, leaves: list[Leaf], texture: FloatImage) -> None:
     """Paint patches over the scene in place, in list order.
@@ -55,12 +66,16 @@ def paint_leaves(scene: FloatImage, leaves: list[Leaf], texture: FloatImage) -> 
         leaves: Patches, far to near.
         texture: float32 (H, W) field of standard deviation 1.
     """
-    for leaf in leaves:
-        cosine, sine = portable.cos_sin(leaf.turns % 1.0)
-        _paint_leaf(
-            scene, texture, leaf.row, leaf.col, leaf.half_rows, leaf.half_cols, cosine, sine,
-            leaf.kelvin, leaf.fall_kelvin, leaf.texture, leaf.shape == ELLIPSE, leaf.ragged_px,
-        )  # fmt: skip
+    paint_table(scene, np.array([leaf.as_row() for leaf in leaves]).reshape(-1, LEAF_COLUMNS), texture)
+
+
+@numba.njit(cache=True, nogil=True)
+def paint_table(scene: FloatImage, leaves: npt.NDArray[np.float64], texture: FloatImage) -> None:
+    """Paint a table of patches over the scene in place; float64 (K, LEAF_COLUMNS), otherwise as :func:`paint_leaves`."""
+    for k in range(leaves.shape[0]):
+        row, col, half_rows, half_cols, turns, kelvin, fall, gain, shape, ragged = leaves[k]
+        cosine, sine = portable.cos_sin(turns)
+        _paint_leaf(scene, texture, row, col, half_rows, half_cols, cosine, sine, kelvin, fall, gain, shape == ELLIPSE, ragged)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -122,7 +137,7 @@ def paint_ridge(
         rim_px: Depth over which the rim fades, px.
     """
     rows, cols = scene.shape
-    for i in range(rows):
+    for i in range(max(int(outline_rows.min()) - 1, 0), rows):
         for j in range(cols):
             depth = i - outline_rows[j]
             cover = min(depth + 0.5, 1.0)

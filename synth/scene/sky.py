@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from synth.sample import FloatImage
-from synth.scene.clutter import power_law_field, smoothstep, standardise
+from synth.scene.clutter import moments
 from synth.scene.draws import chance, log_uniform, uniform
+from synth.scene.sheets import DRAWN, FieldSource
 
 
-def clear_sky(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+def clear_sky(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
     """Render a smooth elevation gradient with faint, stretched cloud.
 
     Args:
         rng: Scene stream of the frame.
         hw: Rows and columns of the canvas.
+        fields: Where textures come from.
 
     Returns:
         float32 (H, W) apparent temperature, K.
@@ -26,25 +29,27 @@ def clear_sky(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
     scene = elevation_gradient(rng, hw, log_uniform(rng, 0.2, 8.0))
     if chance(rng, 0.35):
         return scene
-    veil = power_law_field(rng, hw=hw, beta=uniform(rng, 3.0, 4.0), stretch=uniform(rng, 1.0, 4.0), turns=_near_level(rng))
+    veil = fields.field(rng, hw=hw, beta=uniform(rng, 3.0, 4.0), stretch=uniform(rng, 1.0, 4.0), turns=_near_level(rng))
     onset = uniform(rng, -1.0, 1.2)
-    scene += smoothstep(veil, onset, onset + uniform(rng, 0.7, 3.0)) * np.float32(log_uniform(rng, 0.15, 4.0))
+    end = onset + uniform(rng, 0.7, 3.0)
+    _add_veil(scene, veil, np.float32(onset), np.float32(1.0 / (end - onset)), np.float32(log_uniform(rng, 0.15, 4.0)))
     return scene
 
 
-def cumulus(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
     """Render broken cloud: a thresholded field with a ragged rim, relief shading and thickness.
 
     Args:
         rng: Scene stream of the frame.
         hw: Rows and columns of the canvas.
+        fields: Where textures come from.
 
     Returns:
         float32 (H, W) apparent temperature, K.
     """
     scene = elevation_gradient(rng, hw, log_uniform(rng, 0.3, 4.0))
     zoom = log_uniform(rng, 1.0, 3.0)
-    shape = power_law_field(
+    shape = fields.field(
         rng,
         hw=hw,
         beta=uniform(rng, 3.0, 3.6),
@@ -52,19 +57,52 @@ def cumulus(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
         stretch=uniform(rng, 1.0, 2.2),
         turns=_near_level(rng),
     )
-    detail = power_law_field(rng, hw=hw, beta=uniform(rng, 2.6, 3.2), f0=1 / (25 * zoom))
+    detail = fields.field(rng, hw=hw, beta=uniform(rng, 2.6, 3.2), f0=1 / (25 * zoom))
     onset = uniform(rng, -0.5, 0.9)
-    ragged = shape + np.float32(log_uniform(rng, 0.06, 0.22)) * detail
-    cover = smoothstep(ragged, onset, onset + log_uniform(rng, 0.15, 1.2))
-    thick = smoothstep(ragged, onset, onset + uniform(rng, 0.8, 2.5))
-    relief = lit_relief(shape + np.float32(0.2) * detail, rng, zoom * uniform(rng, 1.5, 5.0))
-    brightness = (
-        np.float32(uniform(rng, 0.25, 0.7))
-        + np.float32(uniform(rng, -0.15, 0.6)) * thick
-        + np.float32(uniform(rng, 0.02, 0.13)) * relief
-    )
-    scene += cover * brightness * np.float32(log_uniform(rng, 2.0, 25.0))
+    ragged = log_uniform(rng, 0.06, 0.22)
+    cover_end = onset + log_uniform(rng, 0.15, 1.2)
+    thick_end = onset + uniform(rng, 0.8, 2.5)
+    shadow, mean, scale = _relief(shape, detail, 0.2, rng, zoom * uniform(rng, 1.5, 5.0))
+    base, by_thickness, by_relief = uniform(rng, 0.25, 0.7), uniform(rng, -0.15, 0.6), uniform(rng, 0.02, 0.13)
+    look = np.array(
+        (
+            ragged, onset, 1.0 / (cover_end - onset), 1.0 / (thick_end - onset),
+            mean, scale, base, by_thickness, by_relief, log_uniform(rng, 2.0, 25.0),
+        ),
+        dtype=np.float32,
+    )  # fmt: skip
+    _add_cloud(scene, shape, detail, shadow, look)
     return scene
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_cloud(
+    scene: FloatImage, shape: FloatImage, detail: FloatImage, shadow: FloatImage, look: npt.NDArray[np.float32]
+) -> None:
+    """Add cover * (base + by_thickness * thickness + by_relief * relief) * kelvin in one pass; ``look`` as in cumulus."""
+    ragged, onset, cover_slope, thick_slope, mean, scale, base, by_thickness, by_relief, kelvin = look
+    zero, one, two, three, limit = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(3.0), np.float32(2.5)
+    for i in range(scene.shape[0]):
+        into, form, fine, dark = scene[i], shape[i], detail[i], shadow[i]
+        for j in range(into.size):
+            height = form[j] + ragged * fine[j] - onset
+            cover = min(max(height * cover_slope, zero), one)
+            cover = cover * cover * (three - two * cover)
+            thick = min(max(height * thick_slope, zero), one)
+            thick = thick * thick * (three - two * thick)
+            relief = min(max((dark[j] - mean) * scale, -limit), limit)
+            into[j] += cover * (base + by_thickness * thick + by_relief * relief) * kelvin
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_veil(scene: FloatImage, veil: FloatImage, onset: np.float32, slope: np.float32, kelvin: np.float32) -> None:
+    """Add the cubic step of a field times a temperature, in place."""
+    zero, one, two, three = np.float32(0.0), np.float32(1.0), np.float32(2.0), np.float32(3.0)
+    for i in range(scene.shape[0]):
+        into, form = scene[i], veil[i]
+        for j in range(into.size):
+            t = min(max((form[j] - onset) * slope, zero), one)
+            into[j] += t * t * (three - two * t) * kelvin
 
 
 def elevation_gradient(rng: np.random.Generator, hw: tuple[int, int], span_kelvin: float) -> FloatImage:
@@ -83,7 +121,17 @@ def elevation_gradient(rng: np.random.Generator, hw: tuple[int, int], span_kelvi
     down = np.arange(rows, dtype=np.float32) / np.float32(rows)
     right = np.arange(cols, dtype=np.float32) / np.float32(cols) * np.float32(uniform(rng, -0.35, 0.35))
     column = np.float32(span_kelvin) * (np.float32(1.0 - bend) * down + np.float32(bend) * down * down)
-    return column[:, None] + np.float32(span_kelvin) * right[None, :]
+    return _outer_sum(column, np.float32(span_kelvin) * right)
+
+
+@numba.njit(cache=True, nogil=True)
+def _outer_sum(column: npt.NDArray[np.float32], row: npt.NDArray[np.float32]) -> FloatImage:
+    out = np.empty((column.size, row.size), np.float32)
+    for i in range(column.size):
+        into, level = out[i], column[i]
+        for j in range(row.size):
+            into[j] = level + row[j]
+    return out
 
 
 def lit_relief(height: FloatImage, rng: np.random.Generator, reach_px: float) -> FloatImage:
@@ -97,23 +145,37 @@ def lit_relief(height: FloatImage, rng: np.random.Generator, reach_px: float) ->
     Returns:
         float32 (H, W) with mean 0 and standard deviation 1, limited to 2.5 standard deviations.
     """
-    side = 1 if chance(rng, 0.5) else -1
-    shaded: FloatImage = np.clip(standardise(_less_trail(height, 1.0 / (1.0 + reach_px), side)), -2.5, 2.5)
+    shadow, mean, scale = _relief(height, height, 0.0, rng, reach_px)
+    shaded: FloatImage = np.clip((shadow - np.float32(mean)) * np.float32(scale), -2.5, 2.5)
     return shaded
 
 
+def _relief(
+    height: FloatImage, detail: FloatImage, share: float, rng: np.random.Generator, reach_px: float
+) -> tuple[FloatImage, float, float]:
+    """Return the relief of height + share * detail, its mean, and the inverse of its deviation (0 for a flat one)."""
+    shadow = _less_trail(height, detail, np.float32(share), 1.0 / (1.0 + reach_px), 1 if chance(rng, 0.5) else -1)
+    mean, deviation = moments(shadow)
+    return shadow, mean, 1.0 / deviation if deviation > 0.0 else 0.0
+
+
 @numba.njit(cache=True, nogil=True)
-def _less_trail(height: FloatImage, share: float, side: int) -> FloatImage:
+def _less_trail(height: FloatImage, detail: FloatImage, share: np.float32, pull: float, side: int) -> FloatImage:
     rows, cols = height.shape
     out = np.empty_like(height)
-    trail = height[0].astype(np.float64)
-    last = trail.copy()
+    last = np.empty(cols + 2)  # the trail of the row above, its ends doubled
+    here = np.empty(cols)
+    for j in range(cols):
+        last[j + 1] = np.float64(height[0, j] + share * detail[0, j])
     for i in range(rows):
+        last[0], last[cols + 1] = last[1], last[cols]
+        before = last[1 - side : 1 - side + cols]
+        level, fine, into = height[i], detail[i], out[i]
         for j in range(cols):
-            before = last[min(max(j - side, 0), cols - 1)]
-            trail[j] = before + share * (height[i, j] - before)
-            out[i, j] = height[i, j] - trail[j]
-        last[:] = trail
+            top = np.float64(level[j] + share * fine[j])
+            here[j] = before[j] + pull * (top - before[j])
+            into[j] = np.float32(top - here[j])
+        last[1 : cols + 1] = here
     return out
 
 

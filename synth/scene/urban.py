@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from synth.sample import FloatImage
-from synth.scene.clutter import power_law_field
 from synth.scene.draws import chance, log_uniform, sign, uniform
-from synth.scene.layers import Leaf, paint_leaves
+from synth.scene.layers import LEAF_COLUMNS, Leaf, paint_leaves, paint_table
+from synth.scene.sheets import DRAWN, FieldSource
 from synth.scene.sky import clear_sky
 
 
-def urban(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
+def urban(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
     """Render a skyline, far blocks first, the camera slightly rolled.
 
     Args:
         rng: Scene stream of the frame.
         hw: Rows and columns of the canvas.
+        fields: Where textures come from.
 
     Returns:
         float32 (H, W) apparent temperature, K.
     """
-    scene = clear_sky(rng, hw)
-    texture = power_law_field(rng, hw=hw, beta=uniform(rng, 2.4, 3.2), f0=1 / 100)
+    scene = clear_sky(rng, hw, fields)
+    texture = fields.field(rng, hw=hw, beta=uniform(rng, 2.4, 3.2), f0=1 / 100)
     level = log_uniform(rng, 3.0, 18.0)
     zoom = log_uniform(rng, 1.0, 4.0)
     roll = uniform(rng, -0.012, 0.012)
@@ -31,8 +33,9 @@ def urban(rng: np.random.Generator, hw: tuple[int, int]) -> FloatImage:
     for index in range(num_blocks):
         near = (index + 1) / num_blocks
         scale = zoom * (0.5 + 0.5 * near)
-        block = _block(rng, hw, skyline=skyline, level=level, zoom=scale, near=near, roll=roll)
-        paint_leaves(scene, block, texture)
+        leaves, windows = _block(rng, hw, skyline=skyline, level=level, zoom=scale, near=near, roll=roll)
+        paint_leaves(scene, leaves, texture)
+        paint_table(scene, windows, texture)
     return scene
 
 
@@ -45,8 +48,8 @@ def _block(
     zoom: float,
     near: float,
     roll: float,
-) -> list[Leaf]:
-    """Return the leaves of one building: wall, shaded side, roof structures, storeys and windows."""
+) -> tuple[list[Leaf], npt.NDArray[np.float64]]:
+    """Return the leaves of one building, wall, shaded side and roof structures, and the table of its windows."""
     half_cols = zoom * log_uniform(rng, 7.0, 28.0)
     top = skyline + hw[0] * uniform(rng, -0.28, 0.2) * (0.4 + 0.6 * near)
     col = uniform(rng, -0.05, 1.05) * hw[1]
@@ -58,9 +61,10 @@ def _block(
     side = half_cols * uniform(rng, 0.25, 0.8) * sign(rng)
     shade = Leaf(wall.row, col + side, half_rows, abs(half_cols - abs(side)), roll, kelvin * uniform(rng, 0.6, 0.95), grain)
     leaves = [wall] + ([shade] if chance(rng, 0.5) else []) + _roof(rng, wall, level, zoom)
+    windows = np.empty((0, LEAF_COLUMNS))
     if chance(rng, 0.75):
-        leaves += _windows(rng, wall, level * sign(rng, 0.3) * log_uniform(rng, 0.04, 0.35), zoom)
-    return leaves
+        windows = _windows(rng, wall, level * sign(rng, 0.3) * log_uniform(rng, 0.04, 0.35), zoom)
+    return leaves, windows
 
 
 def _roof(rng: np.random.Generator, wall: Leaf, level: float, zoom: float) -> list[Leaf]:
@@ -87,7 +91,8 @@ def _roof(rng: np.random.Generator, wall: Leaf, level: float, zoom: float) -> li
     return leaves
 
 
-def _windows(rng: np.random.Generator, wall: Leaf, contrast: float, zoom: float) -> list[Leaf]:
+def _windows(rng: np.random.Generator, wall: Leaf, contrast: float, zoom: float) -> npt.NDArray[np.float64]:
+    """Return a table of windows or, less often, of bands across the storeys, top to bottom."""
     storey = zoom * uniform(rng, 4.0, 8.0)
     bay = zoom * uniform(rng, 4.0, 10.0)
     half_rows, half_cols = storey * uniform(rng, 0.15, 0.33), bay * uniform(rng, 0.15, 0.42)
@@ -96,13 +101,14 @@ def _windows(rng: np.random.Generator, wall: Leaf, contrast: float, zoom: float)
     num_bays = 1 if bands else min(int((2.0 * wall.half_cols - 2.0) / bay), 14)
     lit = rng.random((max(num_storeys, 1), max(num_bays, 1)))
     lean = 6.283185307179586 * wall.turns  # small angles only
-    leaves = []
-    for i in range(num_storeys):
-        for j in range(num_bays):
-            down = -wall.half_rows + storey * (i + 0.8)
-            right = (j + 0.5 - 0.5 * num_bays) * bay
-            kelvin = wall.kelvin + wall.fall_kelvin * down / wall.half_rows + contrast * (0.6 + 0.8 * float(lit[i, j]))
-            width = wall.half_cols * 0.9 if bands else half_cols
-            row, col = wall.row + down + lean * right, wall.col + right - lean * down
-            leaves.append(Leaf(row, col, half_rows, width, wall.turns, kelvin, 0.0))
-    return leaves
+    down = (-wall.half_rows + storey * (np.arange(max(num_storeys, 0)) + 0.8))[:, None]
+    right = ((np.arange(max(num_bays, 0)) + 0.5 - 0.5 * num_bays) * bay)[None, :]
+    table = np.zeros((down.size, right.size, LEAF_COLUMNS))
+    table[..., 0] = wall.row + down + lean * right
+    table[..., 1] = wall.col + right - lean * down
+    table[..., 2] = half_rows
+    table[..., 3] = wall.half_cols * 0.9 if bands else half_cols
+    table[..., 4] = wall.turns % 1.0
+    warmth = 0.6 + 0.8 * lit[: down.size, : right.size]
+    table[..., 5] = wall.kelvin + wall.fall_kelvin * down / wall.half_rows + contrast * warmth
+    return table.reshape(-1, LEAF_COLUMNS)

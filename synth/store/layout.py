@@ -23,7 +23,7 @@ from synth.errors import RefusalError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.store.codec import ZSTD_LEVEL, encode_chunk, shard_index
 from synth.store.files import store_error, sync_path
-from synth.store.schema import DIGEST_FIELD, SAMPLE_FIELDS, TARGET_FIELDS
+from synth.store.schema import DIGEST_FIELD, column_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class StoreShape:
         max_targets: K.
         noise_windows: M.
         window_px: Side of a noise window.
+        max_impostors: J; 0 for stores whose samples are no rendered scenes, which have no truth columns.
+        has_raw: Whether ``image_raw`` keeps the sensor's uint16 levels.
     """
 
     num_samples: int
@@ -47,6 +49,8 @@ class StoreShape:
     max_targets: int
     noise_windows: int
     window_px: int
+    max_impostors: int = 0
+    has_raw: bool = False
 
     @property
     def num_shards(self) -> int:
@@ -77,17 +81,18 @@ class ArraySpec:
 
 def array_specs(shape: StoreShape) -> dict[str, ArraySpec]:
     """Return the specification of every per-sample array, by path."""
-    n, s, k, (h, w) = shape.num_samples, shape.shard_images, shape.max_targets, shape.canvas_hw
+    n, s, (h, w) = shape.num_samples, shape.shard_images, shape.canvas_hw
     image = np.dtype(shape.image_dtype).newbyteorder("<").str
     top = np.iinfo(shape.image_dtype).max
     specs = [
         ArraySpec("image", image, (n, h, w), (1, h, w), (s, h, w), f"grey levels, 0..{top} stands for 0..1"),
         ArraySpec("mask", "|u1", (n, h, w), (1, h, w), (s, h, w), "1 on target pixels, 0 elsewhere"),
     ]
-    for f in (*SAMPLE_FIELDS, DIGEST_FIELD):
-        specs.append(ArraySpec(f"sample/{f.name}", f.dtype, (n, *f.shape), (s, *f.shape), None, f.meaning))
-    for f in TARGET_FIELDS:
-        specs.append(ArraySpec(f"target/{f.name}", f.dtype, (n, k, *f.shape), (s, k, *f.shape), None, f.meaning))
+    if shape.has_raw:
+        specs.append(ArraySpec("image_raw", "<u2", (n, h, w), (1, h, w), (s, h, w), "sensor levels before the view, DN"))
+    columns = [*column_fields(shape.max_targets, shape.max_impostors), ("sample/digest", DIGEST_FIELD, DIGEST_FIELD.shape)]
+    for name, f, tail in columns:
+        specs.append(ArraySpec(name, f.dtype, (n, *tail), (s, *tail), None, f.meaning))
     return {spec.path: spec for spec in specs}
 
 

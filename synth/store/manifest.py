@@ -18,9 +18,9 @@ from typing import Any
 
 from synth.errors import RefusalError
 from synth.noise import NoiseBank
-from synth.recipe import SynthesisRecipe
+from synth.recipe import SynthesisRecipe, content_of, sha256_of_json
 from synth.rng import ALGO_VERSION
-from synth.sources import SourceTable
+from synth.sources import SourceTable, digest_of_sources
 from synth.store.files import read_json, write_json
 from synth.store.layout import ArraySpec, StoreShape, array_specs, noise_specs
 from synth.store.schema import CODE_TABLES, FORMAT, FORMAT_VERSION
@@ -43,9 +43,16 @@ class Manifest:
     def of(cls, recipe: SynthesisRecipe, table: SourceTable, root: Path | None, bank: NoiseBank, num_samples: int) -> Manifest:
         """Describe a store about to be made."""
         shape = StoreShape(
-            num_samples, recipe.shard_images(), recipe.canvas_hw, recipe.image_dtype, recipe.max_targets, len(bank),
-            recipe.noise.window_px,
-        )  # fmt: skip
+            num_samples=num_samples,
+            shard_images=recipe.shard_images(),
+            canvas_hw=recipe.canvas_hw,
+            image_dtype=recipe.image_dtype,
+            max_targets=recipe.max_targets,
+            noise_windows=len(bank),
+            window_px=recipe.noise.window_px,
+            max_impostors=recipe.impostor_slots,
+            has_raw=recipe.keeps_raw,
+        )
         return cls({
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -177,15 +184,13 @@ class Manifest:
     def faults(self) -> list[str]:
         """List, as readable lines, which of its own hashes the manifest contradicts; empty when none.
 
-        The entries are hashed as they stand, so that stores of earlier versions, whose recipes had fewer keys, pass.
+        The entries are hashed as they stand, so that stores of versions whose recipes had other keys pass.
         """
-        recipe = {k: v for k, v in self.content["recipe"].items() if k not in ("name", "store")}
-        recipe["source"] = {k: v for k, v in recipe["source"].items() if k != "path"}
-        rows = [{k: v for k, v in row.items() if k not in ("image", "mask")} for row in self.content["sources"]["frames"]]
         lines = []
-        if _canonical_sha256(recipe | {"algo_version": self.content["algo_version"]}) != self.recipe_hash:
+        recipe = content_of(self.content["recipe"]) | {"algo_version": self.content["algo_version"]}
+        if sha256_of_json(recipe) != self.recipe_hash:
             lines.append("manifest: its recipe is not the one its recipe_hash was taken over")
-        if _canonical_sha256(rows) != self.content["sources"]["digest"]:
+        if digest_of_sources(self.content["sources"]) != self.content["sources"]["digest"]:
             lines.append("manifest: its source frames are not those its digest was taken over")
         return lines
 
@@ -204,7 +209,8 @@ class Manifest:
 
     def _identity(self) -> dict[str, Any]:
         shape = {k: v for k, v in self.content["shape"].items() if k != "noise_windows"}
-        return self.recipe.content() | {"algo_version": self.content["algo_version"], "shape": shape}
+        recipe = self.recipe.content()
+        return recipe | {"algo_version": self.content["algo_version"], "shape": shape}
 
 
 def hash_content(manifest: Manifest, digests: Iterable[bytes]) -> str:
@@ -213,7 +219,7 @@ def hash_content(manifest: Manifest, digests: Iterable[bytes]) -> str:
     Layout on disk (shard size), versions and file bytes are left out on purpose.
     """
     shape = manifest.shape
-    fields = [[s.path, s.dtype, list(s.shape[1:])] for s in manifest.specs().values()]
+    fields = sorted([s.path, s.dtype, list(s.shape[1:])] for s in manifest.specs().values())
     head = [
         FORMAT,
         FORMAT_VERSION,
@@ -259,10 +265,6 @@ def _require(holds: bool, rule: str) -> None:
 
 def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def _canonical_sha256(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:

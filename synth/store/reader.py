@@ -100,7 +100,7 @@ class Store:
         index = self._checked([index])[0]
         levels, mask = self.images([index])[0], self.masks([index])[0]
         column = partial(self._value, index)
-        frame = self.manifest["sources"]["frames"][column("sample/source")]
+        parent = self._parent_id(column("sample/source"))
         operations: tuple[str, ...] = ()
         if column("sample/noise_window") >= 0:
             operations = (
@@ -112,7 +112,7 @@ class Store:
             image=levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max),
             mask=mask.astype(bool) if column("sample/labelled") else None,
             targets=self._targets(index, column("sample/num_targets")),
-            provenance=Provenance((frame["id"],), operations, self._manifest.recipe.seed, index, self._manifest.recipe_hash),
+            provenance=Provenance((parent,), operations, int(self.manifest["recipe"]["seed"]), index, self._manifest.recipe_hash),
             bit_depth=column("sample/bit_depth"),
             valid_hw=tuple(self.column("sample/valid_hw")[index].tolist()),
         )
@@ -133,6 +133,18 @@ class Store:
     def masks(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> MaskLevels:
         """Return masks, uint8 (B, H, W) in {0, 1}; raises as :meth:`images`."""
         return self._read_chunks("mask", indices)
+
+    def raw_images(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint16]:
+        """Return the sensor's levels before the view, uint16 (B, H, W), where the store keeps them.
+
+        Raises:
+            KeyError: It does not.
+        """
+        return self._read_chunks("image_raw", indices)
+
+    def has_column(self, name: str) -> bool:
+        """Tell whether the store has a column; those of rendered scenes stand in stores of scenes only."""
+        return name in self._specs
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a whole column, (N, ...), kept in memory after the first call.
@@ -156,12 +168,16 @@ class Store:
     def shard_columns(self, shard: int) -> dict[str, npt.NDArray[Any]]:
         """Return every per-sample column of one shard, by full name, uncached."""
         count = len(self._manifest.shape.samples_of(shard))
-        names = [p for p in self._specs if p.startswith(("sample/", "target/"))]
+        names = [p for p in self._specs if p.startswith(("sample/", "target/", "impostor/"))]
         return {name: self._read_file(self._specs[name], shard)[:count] for name in names}
 
     def noise_bank(self) -> NoiseBank:
         """Return the noise bank of the store."""
         return NoiseBank(**{name: self.column(f"noise/{name}") for name in BANK_DTYPES})
+
+    def _parent_id(self, source: int) -> str:
+        frames = self.manifest["sources"]["frames"]
+        return str(frames[source]["id"]) if frames else f"scene-{source:06d}"
 
     def _value(self, index: int, name: str) -> Any:
         return self.column(name)[index].item()

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from synth.sample import SampleKind, TargetKind
+from synth.scene.truth import ImpostorKind, Regime, ScrMode, TargetLevel
 
 FORMAT = "sirst-foundry-store"
 FORMAT_VERSION = 1
 
-CODE_TABLES: dict[str, dict[str, int]] = {
-    "sample/kind": {kind.name.lower(): int(kind) for kind in SampleKind},
-    "target/kind": {kind.name.lower(): int(kind) for kind in TargetKind},
+_ENUMERATIONS: dict[str, type[IntEnum]] = {
+    "sample/kind": SampleKind,
+    "sample/regime": Regime,
+    "target/kind": TargetKind,
+    "target/level": TargetLevel,
+    "target/scr_mode": ScrMode,
+    "impostor/kind": ImpostorKind,
 }
+CODE_TABLES = {name: {member.name.lower(): int(member) for member in kind} for name, kind in _ENUMERATIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +75,78 @@ TARGET_FIELDS = (
 )  # fmt: skip
 
 
-def record_dtype(max_targets: int) -> np.dtype[np.void]:
-    """Return the packed dtype of one sample's columns, fields named ``sample/x`` and ``target/x``."""
-    fields = [(f"sample/{f.name}", f.dtype, f.shape) for f in SAMPLE_FIELDS]
-    fields += [(f"target/{f.name}", f.dtype, (max_targets, *f.shape)) for f in TARGET_FIELDS]
-    return np.dtype(fields)
+TRUTH_SAMPLE_FIELDS = (
+    Field("regime", "|u1", "code: kind of background"),
+    Field("plate", "<i4", "code of the real frame behind the scene: its position in manifest sources.plates, -1 for none"),
+    Field("num_impostors", "<i4", "how many impostor slots count"),
+    Field("num_rejected", "<i4", "target positions drawn and refused"),
+    Field("saturated_px", "<i4", "pixels clipped at the well or a rail"),
+)
+"""Further columns of stores whose samples are rendered scenes."""
+TRUTH_TARGET_FIELDS = (
+    Field("flux_raw", "<f4", "sum of the target's signal over its pixels, raw DN, negative for dark targets"),
+    Field("peak_raw", "<f4", "signal in its strongest pixel, raw DN"),
+    Field("sigma_row_px", "<f4", "total sigma along its first axis (rows at theta 0), px"),
+    Field("sigma_col_px", "<f4", "total sigma along its second axis, px"),
+    Field("theta_turns", "<f4", "turn of the second axis away from the columns, 0..1 turns"),
+    Field("level", "|u1", "code: how the target is modelled"),
+    Field("polarity", "<i4", "1 bright, -1 dark"),
+    Field("mask_threshold", "<f4", "share of its peak from which a pixel belongs to the mask"),
+    Field("component", "<i4", "which 8-connected component of the mask it lies in"),
+    Field("scr_mode", "|u1", "code: how its amplitude was found"),
+    Field("scr_requested", "<f4", "signal-to-clutter ratio asked for"),
+    Field("scr_expected", "<f4", "mean signal over the mask over the expected background sigma"),
+    Field("scr_raw", "<f4", "signal-to-clutter ratio measured on the raw frame; NaN where it cannot be"),
+    Field("snr_matched", "<f4", "sqrt(sum of squared signal) over the noise sigma of a pixel"),
+)
+IMPOSTOR_FIELDS = (
+    Field("kind", "|u1", "code: kind of hard negative"),
+    Field("row_px", "<f4", "row of its middle"),
+    Field("col_px", "<f4", "column of its middle"),
+    Field("height_px", "<f4", "rows of its bounding box"),
+    Field("width_px", "<f4", "columns of its bounding box"),
+)
 
 
-def sample_digest(image: npt.NDArray[np.generic], mask: npt.NDArray[np.uint8], record: bytes) -> bytes:
-    """Return the sha256 of one sample: decoded levels (little-endian), mask bits and column record.
+def column_fields(max_targets: int, max_impostors: int = 0) -> list[tuple[str, Field, tuple[int, ...]]]:
+    """Return (full name, field, shape beyond N) of every column but the digest, in record order.
+
+    Args:
+        max_targets: K.
+        max_impostors: J; 0 leaves the columns of rendered scenes out.
+    """
+    groups: list[tuple[str, tuple[Field, ...], tuple[int, ...]]] = [
+        ("sample", SAMPLE_FIELDS, ()),
+        ("target", TARGET_FIELDS, (max_targets,)),
+    ]
+    if max_impostors:
+        groups += [("sample", TRUTH_SAMPLE_FIELDS, ()), ("target", TRUTH_TARGET_FIELDS, (max_targets,))]
+        groups += [("impostor", IMPOSTOR_FIELDS, (max_impostors,))]
+    return [(f"{group}/{f.name}", f, (*slots, *f.shape)) for group, fields, slots in groups for f in fields]
+
+
+def record_dtype(max_targets: int, max_impostors: int = 0) -> np.dtype[np.void]:
+    """Return the packed dtype of one sample's columns, fields named by their full name."""
+    return np.dtype([(name, f.dtype, shape) for name, f, shape in column_fields(max_targets, max_impostors)])
+
+
+def sample_digest(
+    image: npt.NDArray[np.generic],
+    mask: npt.NDArray[np.uint8],
+    record: bytes,
+    raw: npt.NDArray[np.uint16] | None = None,
+) -> bytes:
+    """Return the sha256 of one sample: decoded levels (little-endian), mask bits, column record and raw levels.
 
     Args:
         image: uint8 or uint16 (H, W), C-contiguous.
         mask: uint8 (H, W) in {0, 1}, C-contiguous.
         record: Bytes of the sample's :func:`record_dtype` entry.
+        raw: uint16 (H, W), C-contiguous, where the store keeps them.
     """
     state = hashlib.sha256(image.data if image.dtype.itemsize == 1 else image.astype("<u2", copy=False).data)
     state.update(np.packbits(mask).data)
     state.update(record)
+    if raw is not None:
+        state.update(raw.astype("<u2", copy=False).data)
     return state.digest()

@@ -156,17 +156,18 @@ def _decoded_digests(store: Store, manifest: Manifest, shard: int) -> npt.NDArra
     """Recompute the sample digests of a shard from what its files decode to; checks masks on the way."""
     samples = manifest.shape.samples_of(shard)
     columns = store.shard_columns(shard)
-    records = np.zeros(len(samples), record_dtype(manifest.shape.max_targets))
+    records = np.zeros(len(samples), record_dtype(manifest.shape.max_targets, manifest.shape.max_impostors))
     for name in records.dtype.names or ():
         records[name] = columns[name]
     digests = np.empty((len(samples), 32), np.uint8)
     for first in range(0, len(samples), BATCH):
         batch = samples[first : first + BATCH]
         images, masks = store.images(batch), store.masks(batch)
+        raws = store.raw_images(batch) if manifest.shape.has_raw else [None] * len(batch)
         if masks.max(initial=0) > 1:
             raise RefusalError(f"samples {batch.start}:{batch.stop}: mask values other than 0 and 1")
         for slot in range(len(batch)):
-            digest = sample_digest(images[slot], masks[slot], records[first + slot].tobytes())
+            digest = sample_digest(images[slot], masks[slot], records[first + slot].tobytes(), raws[slot])
             digests[first + slot] = np.frombuffer(digest, np.uint8)
     return digests
 
@@ -183,7 +184,7 @@ def _other_files(path: Path, manifest: Manifest) -> tuple[list[Path], list[Path]
     """Return strays of ours (temporaries, shards beyond the end) and files that are not ours."""
     shape = manifest.shape
     arrays = array_specs(shape) | noise_specs(shape)
-    expected = {f"{name}/zarr.json" for name in (*arrays, "sample", "target", "noise", ".")}
+    expected = {f"{name}/zarr.json" for name in (*arrays, "sample", "target", "impostor", "noise", ".")}
     expected |= {"zarr.json", "manifest.json"}
     expected |= {spec.file_of(k) for spec in array_specs(shape).values() for k in range(shape.num_shards)}
     expected |= {spec.file_of(0) for spec in noise_specs(shape).values()}

@@ -1,0 +1,194 @@
+"""What a card can be made of: stores, and folders of frames whose test list stays closed.
+
+A folder with lists gives the frames of one split, ``trainval`` unless told otherwise, never those of its test list; a folder
+without lists gives all its frames.
+
+Links say which frames must stay on one side of a classifier's folds: frames that share any link belong together. A store's
+samples are linked by their source frame, by its pixels and by the plate behind it (manifest ``sources.frames``); a folder's
+frames by their pixels, their id as a plate, and their sequence. Near duplicates are added later, from thumbnails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synth.corpora import Corpus, FrameRef, MaskScale, open_corpus
+from synth.errors import LeakageError, SourceError
+from synth.rng import Stream, keyed_generator
+from synth.sample import Frame
+from synth.store import open_store
+
+SUBSET_INDEX = 0
+"""Index of the generator that draws a subset of frames."""
+SPLITS = ("train", "val", "trainval")
+"""Splits a card may read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFrame:
+    """One frame with what ties it to others.
+
+    Attributes:
+        frame: Its levels, and its mask or None when unlabelled; padding cut off.
+        links: Frames that share one of these belong to one group.
+        painted: Whether its background is procedural: no image file and no plate behind it.
+    """
+
+    frame: Frame
+    links: tuple[str, ...]
+    painted: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSet:
+    """Frames a card is made of; nothing is decoded until read.
+
+    Attributes:
+        name: Short name.
+        about: What it is, for the reader.
+        split: Split of the lists it is restricted to, or None without lists.
+        num_found: Frames there are.
+        num_bytes: Bytes of the image files.
+        reads: One function a frame used, in order of their ids.
+    """
+
+    name: str
+    about: str
+    split: str | None
+    num_found: int
+    num_bytes: int
+    reads: tuple[Callable[[], SourceFrame], ...]
+
+    def __len__(self) -> int:
+        """Return the number of frames used."""
+        return len(self.reads)
+
+    def subset(self, max_frames: int, seed: int) -> FrameSet:
+        """Return the set cut down to a number of frames, drawn without replacement.
+
+        Args:
+            max_frames: Most frames to keep, >= 1.
+            seed: Seed of the draw.
+        """
+        if len(self) <= max_frames:
+            return self
+        rng = keyed_generator(seed, Stream.CENSUS, SUBSET_INDEX)
+        chosen = np.sort(rng.permutation(len(self))[:max_frames])
+        return replace(self, reads=tuple(self.reads[number] for number in chosen))
+
+
+def store_frames(path: Path, name: str | None = None) -> FrameSet:
+    """Return the samples of a store.
+
+    Args:
+        path: The ``.zarr`` folder.
+        name: Short name; the folder's by default.
+
+    Raises:
+        RefusalError: It is no finished store.
+    """
+    store = open_store(path)
+    sources: list[dict[str, Any]] = store.manifest["sources"]["frames"]
+    codes, labelled = store.column("sample/source"), store.column("sample/labelled")
+    valid_hw = store.column("sample/valid_hw")
+
+    def reader(index: int) -> Callable[[], SourceFrame]:
+        def read() -> SourceFrame:
+            rows, cols = valid_hw[index].tolist()
+            levels = np.ascontiguousarray(store.images([index])[0][:rows, :cols])
+            mask = np.ascontiguousarray(store.masks([index])[0][:rows, :cols]) if labelled[index] else None
+            code = int(codes[index])
+            links, painted = _store_links(store.path.resolve(), code, sources[code])
+            frame = Frame(f"sample-{index:06d}", levels, int(np.iinfo(levels.dtype).max), mask)
+            return SourceFrame(frame, links, painted)
+
+        return read
+
+    recipe, content_hash = store.manifest["recipe"]["name"], store.manifest["content_hash"]
+    return FrameSet(
+        name=name or path.resolve().name,
+        about=f"store, recipe {recipe}, content hash {content_hash[:12]}",
+        split=None,
+        num_found=len(store),
+        num_bytes=sum(file.stat().st_size for file in (store.path / "image").rglob("*") if file.is_file()),
+        reads=tuple(reader(index) for index in range(len(store))),
+    )
+
+
+def folder_frames(
+    path: Path,
+    split: str = "trainval",
+    name: str | None = None,
+    *,
+    layout: str | None = None,
+    split_list: str | None = None,
+    mask_scale: MaskScale = "strict",
+) -> FrameSet:
+    """Return the frames of a folder: those of one split where it has lists, else all.
+
+    Args:
+        path: Root folder of a data set.
+        split: ``train``, ``val`` or ``trainval``; without lists it has no effect.
+        name: Short name; the folder's by default.
+        layout: Name of a layout, or None to detect it.
+        split_list: Family of lists, or None for the official one.
+        mask_scale: How mask levels are read, see :func:`synth.corpora.open_corpus`.
+
+    Raises:
+        LeakageError: A test split was asked for, or lists are there and none is official or named.
+        SourceError: The folder cannot be used.
+    """
+    check_split(split)
+    corpus = open_corpus(path, layout=layout, split_list=split_list, mask_scale=mask_scale)
+    if corpus.split_list is None and corpus.foreign_test_ids():
+        raise LeakageError(f"folder {path}: has test lists but no official one; name one of its lists (--split-list)")
+    if corpus.split_list is not None:
+        corpus = open_corpus(path, split, layout=layout, split_list=corpus.split_list, mask_scale=mask_scale)
+    if not corpus.frames:
+        raise SourceError(f"folder {path}: holds no frame; give the root folder of a data set")
+    lists = f"lists {corpus.split_list}, split {split}" if corpus.split_list else "no lists"
+    return FrameSet(
+        name=name or corpus.root.name,
+        about=f"folder, layout {corpus.layout}, {lists}",
+        split=split if corpus.split_list else None,
+        num_found=len(corpus),
+        num_bytes=sum((corpus.root / ref.image).stat().st_size for ref in corpus.frames),
+        reads=tuple(_corpus_reader(corpus, ref) for ref in corpus.frames),
+    )
+
+
+def check_split(split: str) -> None:
+    """Refuse a split that a card must not read.
+
+    Raises:
+        LeakageError: It is none of :data:`SPLITS`.
+    """
+    if split not in SPLITS:
+        raise LeakageError(f"--split must be one of {', '.join(SPLITS)} (test lists are never read), got {split}")
+
+
+def _corpus_reader(corpus: Corpus, ref: FrameRef) -> Callable[[], SourceFrame]:
+    def read() -> SourceFrame:
+        frame, hashes = corpus.read_hashed(ref)
+        links = [f"pixels:{hashes.pixels_sha256}", f"plate:{ref.id}"]
+        if ref.sequence:
+            links.append(f"sequence:{corpus.root}/{ref.sequence}")
+        return SourceFrame(frame, tuple(links), painted=False)
+
+    return read
+
+
+def _store_links(store: Path, code: int, source: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the links of a sample, and whether its background is painted."""
+    links, plate = [f"source:{store}:{code}"], source.get("plate_id")
+    if plate:
+        links.append(f"plate:{plate}")
+    if source["image"]:
+        links.append(f"pixels:{source['pixels_sha256']}")
+        links.append(f"plate:{source['id']}")
+    return tuple(links), not source["image"] and not plate

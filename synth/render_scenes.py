@@ -1,0 +1,124 @@
+"""Rendered scenes as samples: the frame of :mod:`synth.scene` with everything known about it, into the store's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synth.errors import RenderError
+from synth.plan import PlanRow
+from synth.recipe import SynthesisRecipe
+from synth.sample import Levels, MaskLevels, SampleKind, TargetKind
+from synth.scene import SceneConfig
+from synth.scene.frame import SceneRenderer
+from synth.scene.truth import FrameTruth, ImpostorTruth, TargetTruth
+from synth.sources import SourceTable
+from synth.targets import MEASURES, measure_table
+
+NOT_MIXED = {"noise_window": -1, "pass_index": -1, "target_index": -1, "box_rc": (-1, -1)}
+"""Columns of what SIRST-5K synthesis does to a sample, at their "not done" value; the others are 0."""
+
+_TARGET_TRUTHS = {
+    "row_subpx": "row_subpx", "col_subpx": "col_subpx", "area_px": "area_px", "scr_view": "scr_view", "track_id": "track_id",
+    "flux_raw": "flux", "peak_raw": "peak_dn", "sigma_row_px": "sigma_row_px", "sigma_col_px": "sigma_col_px",
+    "theta_turns": "theta_turns", "level": "level", "polarity": "polarity", "mask_threshold": "mask_threshold",
+    "component": "component", "scr_mode": "scr_mode", "scr_requested": "scr_requested", "scr_expected": "scr_expected",
+    "scr_raw": "scr_raw", "snr_matched": "snr_matched",
+}  # fmt: skip
+"""Column below ``target/`` -> attribute of a target's truth."""
+
+
+class TruthRenderer:
+    """Renders the samples of a recipe whose samples are scenes.
+
+    Args:
+        recipe: What to make; its source is a :class:`~synth.scene.config.SceneConfig`.
+        table: Its source table, which names the plates.
+
+    Raises:
+        SourceError: The plate folder cannot be used.
+    """
+
+    def __init__(self, recipe: SynthesisRecipe, table: SourceTable) -> None:
+        assert isinstance(recipe.source, SceneConfig)
+        self._recipe = recipe
+        self._scenes = SceneRenderer(recipe.source, recipe.seed)
+        if self._scenes.stage.plates is not None:
+            self._scenes.stage.plates.expect({plate["id"]: plate["image_sha256"] for plate in table.plates})
+        self._plate_codes = {plate["id"]: code for code, plate in enumerate(table.plates)}
+
+    def fill(
+        self,
+        row: PlanRow,
+        image: Levels,
+        mask: MaskLevels,
+        raw: npt.NDArray[np.uint16] | None,
+        out: npt.NDArray[np.void],
+        at: int,
+    ) -> None:
+        """Render one sample into buffers and write its columns.
+
+        Args:
+            row: What the sample is.
+            image: uint8 canvas, overwritten with the view.
+            mask: uint8 canvas, overwritten with {0, 1}.
+            raw: uint16 canvas, overwritten with the sensor's levels, or None where they are not kept.
+            out: Records of :func:`~synth.store.schema.record_dtype`, zero where untouched.
+            at: Row to write.
+
+        Raises:
+            RenderError: The scene holds more targets or impostors than the store has slots for.
+        """
+        frame = self._scenes.render(row.source)
+        image[...], mask[...] = frame.levels, frame.mask
+        if raw is not None:
+            raw[...] = frame.raw
+        truth = frame.truth
+        self._require_slots(row.index, "targets", truth.targets, self._recipe.max_targets)
+        self._require_slots(row.index, "impostors", truth.impostors, self._recipe.max_impostors)
+        for name, value in self._sample_values(row, truth).items():
+            out[f"sample/{name}"][at] = value
+        _write_targets(truth.targets, measure_table(frame.levels, frame.mask, 255), out, at)
+        _write_impostors(truth.impostors, out, at)
+
+    def _sample_values(self, row: PlanRow, truth: FrameTruth) -> dict[str, Any]:
+        return NOT_MIXED | {
+            "kind": SampleKind.ORIGINAL, "labelled": 1, "source": row.source, "valid_hw": self._recipe.canvas_hw, "bit_depth": 8,
+            "num_targets": len(truth.targets), "num_impostors": len(truth.impostors), "regime": truth.regime,
+            "plate": self._plate_codes.get(truth.plate_id, -1), "camera_id": truth.camera_id,
+            "sequence_id": truth.sequence_id, "frame_index": truth.frame_index, "time_s": truth.time_s,
+            "num_rejected": truth.num_rejected, "saturated_px": truth.saturated_px,
+        }  # fmt: skip
+
+    @staticmethod
+    def _require_slots(index: int, what: str, found: Sequence[object], slots: int) -> None:
+        if len(found) > slots:
+            raise RenderError(f"sample {index}: {len(found)} {what}, more than max_{what} = {slots}; raise max_{what}")
+
+
+def _write_targets(truths: Sequence[TargetTruth], measured: npt.NDArray[np.float64], out: npt.NDArray[np.void], at: int) -> None:
+    """Write the truth of every target, and contrast and flux as the view shows them (of its component of the mask)."""
+    n = len(truths)
+    if not n:
+        return
+    for column, attribute in _TARGET_TRUTHS.items():
+        out[f"target/{column}"][at, :n] = _gather(truths, attribute)
+    components = _gather(truths, "component")
+    for column in ("peak_contrast", "flux"):
+        out[f"target/{column}"][at, :n] = measured[components, MEASURES.index(column)]
+    out["target/kind"][at, :n] = TargetKind.SCENE
+
+
+def _write_impostors(truths: Sequence[ImpostorTruth], out: npt.NDArray[np.void], at: int) -> None:
+    n = len(truths)
+    for column, attribute in (
+        ("kind", "kind"), ("row_px", "row"), ("col_px", "col"), ("height_px", "height"), ("width_px", "width")
+    ):  # fmt: skip
+        out[f"impostor/{column}"][at, :n] = _gather(truths, attribute)
+
+
+def _gather(truths: Iterable[object], attribute: str) -> list[Any]:
+    return [getattr(truth, attribute) for truth in truths]

@@ -1,0 +1,217 @@
+"""What to render: the ``scenes`` source of a recipe, checked before any work starts.
+
+Sections stand beside what they configure: ``sensor`` (:mod:`synth.scene.presets`), ``regimes`` and ``plates`` (what is
+behind), ``targets`` and ``scr`` (what is to be found), ``impostors`` (what is not), ``sequence`` (how it moves).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from synth.errors import RecipeError
+from synth.scene.backdrops import BACKDROP_WEIGHTS, BackdropName
+from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
+from synth.scene.sensor_config import PSF_REACH_SIGMAS, PhotonShot
+from synth.scene.target_config import ImpostorRates, Interval, ScrConfig, Share, TargetsConfig, Weight, rising
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+Side = Annotated[int, Field(ge=64, le=2048)]
+
+
+class PlatesConfig(BaseModel):
+    """Real target-free frames as backgrounds.
+
+    Attributes:
+        path: Folder of frames; those with masks give windows free of targets only.
+        split: Split to draw on where the folder has lists; test lists are never read. Null takes every frame of a
+            folder without lists.
+        share: Share of the scenes on a plate (physics section 7: 50 %, our choice).
+        span_kelvin: Bounds of the temperature a plate's middle 99 % spans, log-uniform: the gain jitter. Our choice: with
+            40 mK of noise it puts the noise of 8-bit views at 0.4-3 grey levels, as on the target-free frames.
+        offset_kelvin: Bounds of a plate's median temperature relative to T0, uniform: the offset jitter (our choice).
+    """
+
+    model_config = _FROZEN
+
+    path: str = Field(min_length=1)
+    split: Literal["train", "trainval"] | None = "train"
+    share: Share = 0.5
+    span_kelvin: Interval = (3.0, 25.0)
+    offset_kelvin: Interval = (-10.0, 15.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        rising("plates.span_kelvin", self.span_kelvin, 0.05, 120.0)
+        rising("plates.offset_kelvin", self.offset_kelvin, -40.0, 60.0)
+        return self
+
+
+class SequenceConfig(BaseModel):
+    """Frames that belong together: frame ``i`` is number ``i % length`` of sequence ``i // length``.
+
+    Attributes:
+        length: Frames of a sequence.
+        speed_px: Bounds of a target's speed against the scene, px/frame, uniform (our choice).
+        turn_share: Share of targets on a circular path (our choice); the others keep their course.
+        turn_rate: Bounds of the turn, turns/frame, uniform, either way (our choice).
+        drift_px: Step of the line of sight's random walk, standard deviation per axis, px/frame.
+        jitter_px: White jitter of the line of sight between frames, standard deviation per axis, px.
+        reach_px: The line of sight is held within this distance, px: the margin that is painted around the frame.
+        lag: Whether a bolometer's time constant smears the signal over frames; photon detectors have none.
+    """
+
+    model_config = _FROZEN
+
+    length: int = Field(default=64, ge=1, le=10_000)
+    speed_px: Interval = (0.0, 1.5)
+    turn_share: Share = 0.3
+    turn_rate: Interval = (0.0, 0.005)
+    drift_px: float = Field(default=0.1, ge=0.0, le=5.0)
+    jitter_px: float = Field(default=0.05, ge=0.0, le=5.0)
+    reach_px: int = Field(default=24, ge=0, le=256)
+    lag: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        rising("sequence.speed_px", self.speed_px, 0.0, 20.0)
+        rising("sequence.turn_rate", self.turn_rate, 0.0, 0.25)
+        if self.reach_px == 0 and (self.drift_px or self.jitter_px):
+            raise ValueError("sequence.reach_px must be > 0 with drift_px or jitter_px, got 0")
+        return self
+
+
+DEFAULT_SENSOR = "uncooled_lwir_12um"
+
+_PRESET_SCENES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "space_staring": {
+            "regimes": {"space": 1.0},
+            "targets": {"levels": {"point": 1.0, "blob": 0.0, "extended": 0.0, "group": 0.0}},
+            "impostors": {"hot_pixel": 3.0, "cloud_corner": 0.0, "glint": 0.0},
+        },
+        "sirst_like": {
+            # fitted by eye to areas, aspects and edge levels of SIRST v1 trainval; the camera's blur of .75-2.28 px stands
+            # below them, so that total sigmas reach the measured 2.3 px
+            "targets": {
+                "sigma_total_px": (0.8, 1.8),
+                "aspect": (1.0, 2.2),
+                "half_length_px": (2.2, 12.0),
+                "mask_threshold": (0.2, 0.45),
+                "levels": {"point": 0.1, "blob": 0.45, "extended": 0.4, "group": 0.05},
+            },
+            # peaks over the ring 28-184 at 5-95 % in SIRST v1 trainval, 36-133 in NUDT train (physics section 11)
+            "scr": {"mode": "realised", "law": "match_sirst", "low": 1.0, "high": 50.0, "view_peak_dn": (20.0, 200.0)},
+        },
+        "stress_low_scr": {"scr": {"low": 0.5, "high": 3.0}},
+    }
+)
+"""What a preset says about the scene in front of it (physics section 10); anything written in the recipe wins."""
+
+
+class SceneConfig(BaseModel):
+    """Frames rendered from a scene and a sensor model.
+
+    Attributes:
+        kind: Always "scenes".
+        num_frames: Frames in the source.
+        frame_hw: Rows and columns of a frame, each 64..2048 px: a window of the sensor's array.
+        sensor: Name of a preset, or a sensor written out.
+        sensor_overrides: Fields to change in the preset.
+        regimes: Backgrounds with their relative frequencies.
+        plates: Real backgrounds, or null for painted ones only.
+        targets: How many targets, of what kind, where.
+        scr: How strong they are.
+        impostors: Hard negatives.
+        sequence: Motion, or null for frames that have nothing to do with each other.
+        frames_per_camera: Consecutive single frames that share a camera; a sequence has one of its own.
+        raw: Whether the raw uint16 frames are kept beside the view.
+    """
+
+    model_config = _FROZEN
+
+    kind: Literal["scenes"] = "scenes"
+    num_frames: int = Field(default=400, ge=1, le=10_000_000)
+    frame_hw: tuple[Side, Side] = (256, 256)
+    sensor: str | SensorConfig = DEFAULT_SENSOR
+    sensor_overrides: dict[str, Any] = Field(default_factory=dict)
+    regimes: dict[BackdropName, Weight] = Field(default_factory=lambda: dict(BACKDROP_WEIGHTS))
+    plates: PlatesConfig | None = None
+    targets: TargetsConfig = TargetsConfig()
+    scr: ScrConfig = ScrConfig()
+    impostors: ImpostorRates = ImpostorRates()
+    sequence: SequenceConfig | None = None
+    frames_per_camera: int = Field(default=64, ge=1, le=10_000_000)
+    raw: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_preset_scene(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        name = data.get("sensor", DEFAULT_SENSOR)
+        defaults = _PRESET_SCENES.get(name, {}) if isinstance(name, str) else {}
+        return {**data, **{key: _under(data[key], values) if key in data else values for key, values in defaults.items()}}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not sum(self.regimes.values()) > 0.0:
+            raise ValueError("regimes must have a weight > 0, got none")
+        if self.sensor_overrides and isinstance(self.sensor, SensorConfig):
+            raise ValueError(
+                f"sensor_overrides must be empty when the sensor is written out, got {sorted(self.sensor_overrides)}"
+            )
+        self._check_sensor(self.resolved_sensor())
+        self._check_places()
+        return self
+
+    def resolved_sensor(self) -> SensorConfig:
+        """Return the sensor with its overrides.
+
+        Raises:
+            ValueError: The preset is unknown or the overrides contradict it; pydantic reports it with its key.
+        """
+        if isinstance(self.sensor, SensorConfig):
+            return self.sensor
+        if self.sensor not in SENSOR_PRESETS:
+            raise ValueError(f"sensor must be one of {', '.join(SENSOR_PRESETS)}, got {self.sensor!r}")
+        try:
+            return sensor_named(self.sensor, **self.sensor_overrides)
+        except RecipeError as error:
+            raise ValueError("; ".join(f"sensor_overrides: {fault}" for fault in error.faults)) from error
+
+    def _check_sensor(self, sensor: SensorConfig) -> None:
+        widest = PSF_REACH_SIGMAS * (sensor.sigma_optics_px[1] ** 2 + sensor.jitter_sigma_px**2) ** 0.5
+        if widest > min(self.frame_hw):
+            raise ValueError(f"frame_hw must be >= the sensor's PSF of {widest:.3g} px, got {self.frame_hw}")
+        if self.scr.mode == "realised" and isinstance(sensor.shot, PhotonShot) and sensor.shot.exact_poisson:
+            raise ValueError("scr.mode must be expected with shot.exact_poisson, got realised: its noise follows the signal")
+
+    def _check_places(self) -> None:
+        needed = 2 * self.targets.border_px + 2 * int(2.0 * self.targets.half_length_px[1]) + 1
+        if self.targets.levels.extended > 0.0 and needed > min(self.frame_hw):
+            raise ValueError(
+                f"targets.border_px and half_length_px must leave room in frame_hw {self.frame_hw}, need {needed} px"
+            )
+        if self.sequence is not None and self.sequence.length > self.num_frames:
+            raise ValueError(f"sequence.length must be <= num_frames = {self.num_frames}, got {self.sequence.length}")
+        if (
+            self.sequence is None
+            and self.impostors.seam_patch > max(self.targets.mean_count, 1e-9)
+            and self.targets.empty_share < 1
+        ):
+            raise ValueError(
+                f"impostors.seam_patch must be <= the mean of {self.targets.mean_count:.3g} targets a frame, because as many "
+                f"targets stand on a seam, got {self.impostors.seam_patch:g}"
+            )
+
+
+def _under(given: Any, defaults: Mapping[str, Any]) -> Any:
+    """Return a section with a preset's settings for the keys that were not given; regimes and objects stay as they are."""
+    if not isinstance(given, Mapping) or set(defaults) <= set(BACKDROP_WEIGHTS) | {"space"}:
+        return given
+    return {**defaults, **given}

@@ -1,0 +1,253 @@
+"""The detector: from noise-free levels to raw counts, in the order noise, fixed pattern, defects, rails, ADC, correction.
+
+Noise comes after the optics, so it is never blurred, and hot pixels have no PSF. The noise of a frame is decided by its
+generator before any signal is seen: a frame with and without its targets differs only where the targets are, and a
+window can be exposed again, with another amplitude, under the very same noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from synth.sample import FloatImage
+from synth.scene import grain, portable
+from synth.scene.badpixels import BLINKING, DEAD, DefectMap
+from synth.scene.camera import VirtualCamera
+from synth.scene.noise_members import NOISE_MEMBERS, PixelLaw, add_pixel_noise, noise_sigma_dn
+from synth.scene.sensor_config import SensorConfig
+
+__all__ = [
+    "NOISE_MEMBERS", "Exposure", "FrameNoise", "VirtualCamera", "digitise", "draw_noise", "expose", "lag_share",
+    "noise_sigma_dn", "respond",
+]  # fmt: skip
+
+RawLevels = npt.NDArray[np.uint16]
+Box = tuple[int, int, int, int]
+"""Half-open (row0, col0, row1, col1)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposure:
+    """One raw frame.
+
+    Attributes:
+        raw: uint16 (H, W), 0..2^bits - 1.
+        saturated_px: Pixels that met a rail, before correction and replacement; stuck ones do not count.
+    """
+
+    raw: RawLevels
+    saturated_px: int
+
+
+class _Chain(NamedTuple):
+    """What the kernels need of camera and frame; maps are float32 as in :class:`VirtualCamera`."""
+
+    pattern: FloatImage
+    gain: FloatImage
+    nuc: FloatImage
+    rows: npt.NDArray[np.float32]
+    columns: npt.NDArray[np.float32]
+    law: PixelLaw
+    low: np.uint64
+    high: np.uint64
+    offset: float
+    rail: float
+    top: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameNoise:
+    """All draws of one frame.
+
+    Attributes:
+        key: Decides the draw of every pixel.
+        row_dn: float32 (H,), frame level and row terms, fixed ones included.
+        column_dn: float32 (W,), column terms, 1/f walk included.
+        defect_dn: float64 (n,), stuck level or excess of each defect in this frame.
+    """
+
+    key: grain.GrainKey
+    row_dn: npt.NDArray[np.float32]
+    column_dn: npt.NDArray[np.float32]
+    defect_dn: npt.NDArray[np.float64]
+
+
+def respond(kelvin: FloatImage, sensor: SensorConfig) -> FloatImage:
+    """Return noise-free raw levels, float32 (H, W), of an apparent temperature relative to T0 in K."""
+    return np.float32(sensor.gain_dn_per_k) * kelvin + np.float32(sensor.offset_dn)
+
+
+def lag_share(sensor: SensorConfig) -> float:
+    """Return the share a bolometer gains on a change within one frame, 1 - exp(-1/(f*tau)); 1 without a time constant.
+
+    S_k = S_(k-1) + share * (x_k - S_(k-1)), applied to the signal before :func:`respond` (physics section 9).
+    """
+    if sensor.time_constant_ms == 0.0:
+        return 1.0
+    return 1.0 - float(portable.exp(-1e3 / (sensor.frame_rate_hz * sensor.time_constant_ms)))
+
+
+def draw_noise(camera: VirtualCamera, *, rng: np.random.Generator) -> FrameNoise:
+    """Draw the noise of one frame: fresh temporal terms on the camera's fixed ones.
+
+    Args:
+        camera: The camera.
+        rng: Noise stream of the frame.
+    """
+    sensor, hw = camera.sensor, camera.frame_hw
+    key = grain.draw_key(rng)
+    t, tv, th, walk = (NOISE_MEMBERS[name].sample(sensor, 0.0, hw, rng) for name in ("t", "tv", "th", "column_walk"))
+    defects = camera.defects
+    is_off = (defects.kinds == BLINKING) & (rng.random(defects.kinds.size) < 0.5)
+    return FrameNoise(
+        key=key,
+        row_dn=(camera.row_dn + tv + t)[:, 0],
+        column_dn=(camera.column_dn + th + walk)[0],
+        defect_dn=np.where(is_off, 0.0, defects.levels_dn),
+    )
+
+
+def expose(signal_dn: FloatImage, camera: VirtualCamera, *, rng: np.random.Generator) -> Exposure:
+    """Take one frame.
+
+    Args:
+        signal_dn: float32 (H, W) noise-free raw levels after optics, offset included.
+        camera: The camera.
+        rng: Noise stream of the frame, ``keyed_generator(seed, Stream.NOISE, index)``.
+
+    Returns:
+        The raw frame.
+    """
+    return digitise(signal_dn, camera, draw_noise(camera, rng=rng))
+
+
+def digitise(signal_dn: FloatImage, camera: VirtualCamera, noise: FrameNoise, window: Box | None = None) -> Exposure:
+    """Convert a signal, or a window of it, under given noise.
+
+    Args:
+        signal_dn: float32, the frame (H, W) or the window of it.
+        camera: The camera.
+        noise: The frame's draws.
+        window: Position of ``signal_dn`` in the frame; default: the frame. A replaced defect on the window's border may
+            miss good neighbours that lie outside.
+
+    Returns:
+        Counts of the shape of ``signal_dn``.
+    """
+    row0, col0, row1, col1 = window or (0, 0, *camera.frame_hw)
+    if signal_dn.shape != (row1 - row0, col1 - col0):
+        raise ValueError(f"signal_dn must have the shape of its window {(row1 - row0, col1 - col0)}, got {signal_dn.shape}")
+    raw: RawLevels = np.empty(signal_dn.shape, np.uint16)
+    chain = _Chain(
+        camera.pattern_dn, camera.gain, camera.nuc_dn, noise.row_dn, noise.column_dn, camera.law,
+        noise.key.low, noise.key.high, camera.sensor.offset_dn, camera.sensor.rail_dn, float(camera.sensor.raw_max),
+    )  # fmt: skip
+    saturated = _convert(signal_dn, row0, col0, chain, raw)
+    defects = camera.defects
+    inside = _defects_inside(defects, window, camera.frame_hw)
+    if inside.size:
+        pixels, kinds = defects.pixels[inside], defects.kinds[inside]
+        saturated += _spoil(signal_dn, row0, col0, chain, pixels, kinds, noise.defect_dn[inside], raw)
+        _replace(raw, row0, col0, camera.frame_hw[1], pixels, defects.neighbours[inside])
+    return Exposure(raw, int(saturated))
+
+
+def _defects_inside(defects: DefectMap, window: Box | None, hw: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Return the positions in the map of the defects inside a window."""
+    if window is None:
+        return np.arange(defects.pixels.size)
+    rows, cols = defects.pixels // hw[1], defects.pixels % hw[1]
+    row0, col0, row1, col1 = window
+    return np.flatnonzero((rows >= row0) & (rows < row1) & (cols >= col0) & (cols < col1))
+
+
+@numba.njit(cache=True, nogil=True)
+def _convert(signal: FloatImage, row0: int, col0: int, chain: _Chain, raw: RawLevels) -> int:
+    """Steps 8, 9 and 11-13 for every pixel; returns the number that met a rail."""
+    cols = signal.shape[1]
+    normals, values, scratch = np.empty(cols), np.empty(cols), np.empty(cols, np.uint64)
+    saturated = 0
+    for i in range(signal.shape[0]):
+        first = np.uint64((row0 + i) * chain.pattern.shape[1] + col0)
+        grain.fill_normals(normals, scratch, chain.low, chain.high, first)
+        add_pixel_noise(chain.law, signal[i], normals, chain.low, chain.high, first, values)
+        saturated += _finish(values, signal[i], row0 + i, col0, chain, raw[i])
+    return saturated
+
+
+@numba.njit(cache=True, nogil=True)
+def _finish(
+    values: npt.NDArray[np.float64], signal: npt.NDArray[np.float32], row: int, col0: int, chain: _Chain, out: RawLevels
+) -> int:
+    """Add the fixed pattern to part of a row, clip, round and correct; returns the number that met a rail."""
+    span = slice(col0, col0 + out.size)
+    pattern, columns, along = chain.pattern[row, span], chain.columns[span], chain.rows[row]
+    for k in range(out.size):
+        values[k] += pattern[k] + (along + columns[k])
+    if chain.gain.size > 0:
+        gain = chain.gain[row, span]
+        for k in range(out.size):
+            values[k] += gain[k] * (signal[k] - chain.offset)
+    saturated = 0
+    for k in range(out.size):
+        saturated += (values[k] < 0.0) | (values[k] > chain.rail)
+        values[k] = np.rint(min(max(values[k], 0.0), chain.rail))
+    if chain.nuc.size > 0:
+        nuc = chain.nuc[row, span]
+        for k in range(out.size):
+            values[k] = min(max(np.rint(values[k] + nuc[k]), 0.0), chain.top)
+    for k in range(out.size):
+        out[k] = np.uint16(values[k])
+    return saturated
+
+
+@numba.njit(cache=True, nogil=True)
+def _spoil(
+    signal: FloatImage,
+    row0: int,
+    col0: int,
+    chain: _Chain,
+    pixels: npt.NDArray[np.int64],
+    kinds: npt.NDArray[np.int64],
+    defect_dn: npt.NDArray[np.float64],
+    raw: RawLevels,
+) -> int:
+    """Step 10, with 11-13 again, for the defects; returns by how many pixels they change the number at a rail."""
+    normals, values = np.empty(1), np.empty(1)
+    change = 0
+    for k in range(pixels.size):
+        row, col = pixels[k] // chain.pattern.shape[1], pixels[k] % chain.pattern.shape[1]
+        i, span = row - row0, slice(col - col0, col - col0 + 1)
+        index = np.uint64(pixels[k])
+        normals[0] = grain.normal_at(chain.low, chain.high, index)
+        add_pixel_noise(chain.law, signal[i, span], normals, chain.low, chain.high, index, values)
+        noisy = values[0]
+        change -= _finish(values, signal[i, span], row, col, chain, raw[i, span])  # as :func:`_convert` counted it
+        if kinds[k] == DEAD:
+            raw[i, col - col0] = np.uint16(np.rint(min(defect_dn[k], chain.rail)))
+        else:
+            values[0] = noisy + defect_dn[k]
+            change += _finish(values, signal[i, span], row, col, chain, raw[i, span])
+    return change
+
+
+@numba.njit(cache=True, nogil=True)
+def _replace(
+    raw: RawLevels, row0: int, col0: int, cols: int, pixels: npt.NDArray[np.int64], neighbours: npt.NDArray[np.int64]
+) -> None:
+    """Give every known defect the (upper) median of its good neighbours."""
+    near = np.empty(neighbours.shape[1], np.uint16)
+    for k in range(pixels.size):
+        num = 0
+        for pixel in neighbours[k]:
+            i, j = pixel // cols - row0, pixel % cols - col0
+            if pixel >= 0 and 0 <= i < raw.shape[0] and 0 <= j < raw.shape[1]:
+                near[num] = raw[i, j]
+                num += 1
+        if num > 0:
+            raw[pixels[k] // cols - row0, pixels[k] % cols - col0] = np.sort(near[:num])[num // 2]

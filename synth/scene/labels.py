@@ -1,0 +1,110 @@
+"""The truth of the targets of one frame: geometry, flux, and the ratio expected, in raw counts and in the view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from synth.sample import BoolMask, FloatImage, MaskLevels
+from synth.scene.detector import noise_sigma_dn
+from synth.scene.scr import Window, measure_crop, measure_scr
+from synth.scene.sensor_config import SensorConfig
+from synth.scene.shapes import RenderedMember, RenderedTarget
+from synth.scene.site import Standing
+from synth.scene.stamps import connected_to
+from synth.scene.truth import Regime, ScrMode, TargetLevel, TargetTruth
+
+
+class Labeller:
+    """Measures the targets of a frame.
+
+    Args:
+        background_dn: float32 (H, W) noise-free frame without targets.
+        raw: uint16 (H, W).
+        view: uint8 (H, W).
+        mask: uint8 (H, W) in {0, 1}, all targets.
+        sensor: The sensor.
+        mode: How amplitudes were found.
+        regime: Background.
+        is_sequence: Whether tracks are numbered.
+    """
+
+    def __init__(
+        self,
+        background_dn: FloatImage,
+        raw: npt.NDArray[np.uint16],
+        view: npt.NDArray[np.uint8],
+        mask: MaskLevels,
+        *,
+        sensor: SensorConfig,
+        mode: ScrMode,
+        regime: Regime,
+        is_sequence: bool,
+    ) -> None:
+        self._background, self._raw, self._view, self._mask = background_dn, raw, view, mask
+        self._sensor, self._mode, self._regime, self._is_sequence = sensor, mode, regime, is_sequence
+
+    def label(self, standing: Sequence[Standing]) -> tuple[TargetTruth, ...]:
+        """Return the truth of every target and group member, in the raster order of the mask's components."""
+        width = self._mask.shape[1]
+        parts = [(_first_pixel(part, target, width), part, target) for target in standing for part in _parts(target.rendered)]
+        parts.sort(key=lambda entry: entry[0])
+        truths = []
+        for component, (_, part, target) in enumerate(parts):
+            for member in target.rendered.members:
+                if part.flat[int(member.stamp.argmax())]:
+                    truths.append(self._truth(target, member, component))
+        return tuple(truths)
+
+    def _truth(self, target: Standing, member: RenderedMember, component: int) -> TargetTruth:
+        window = Window.around(member.mask, row=target.row, col=target.col, frame_hw=self._mask.shape, masks=self._mask)
+        bare = measure_scr(self._background, window)
+        noise = noise_sigma_dn(self._sensor, float(window.crop(self._background)[window.target].mean()))
+        patch = window.patch(target.rendered.stamp, row=target.row, col=target.col)
+        contrast = target.amplitude_dn * measure_crop(patch, window).contrast_dn
+        signal = target.amplitude_dn * member.stamp
+        return TargetTruth(
+            row_subpx=target.row + member.row,
+            col_subpx=target.col + member.col,
+            flux=float(signal.sum()),
+            peak_dn=float(target.amplitude_dn * member.stamp.max()),
+            sigma_row_px=member.sigma_row_px,
+            sigma_col_px=member.sigma_col_px,
+            theta_turns=member.turns,
+            level=TargetLevel(target.wish.model.level),
+            polarity=1 if target.amplitude_dn > 0.0 else -1,
+            area_px=int(member.mask.sum()),
+            mask_threshold=target.wish.model.mask_threshold,
+            component=component,
+            scr_mode=self._mode,
+            scr_requested=target.wish.scr,
+            scr_expected=float(contrast / np.sqrt(bare.sigma_dn * bare.sigma_dn + noise * noise)),
+            scr_raw=measure_scr(self._raw, window).scr,
+            scr_view=measure_scr(self._view, window).scr,
+            snr_matched=float(np.sqrt((signal * signal).sum()) / self._sensor.sigma_tvh_dn),
+            background=self._regime,
+            is_on_seam=target.wish.seam_px > 0,
+            track_id=target.track if self._is_sequence else -1,
+        )
+
+
+def _parts(rendered: RenderedTarget) -> list[BoolMask]:
+    """Return the 8-connected components of a target's mask; only groups have more than one."""
+    if len(rendered.members) == 1:
+        return [rendered.mask]
+    rest, parts = rendered.mask.copy(), []
+    while rest.any():
+        part = connected_to(rest, int(rest.argmax()))
+        parts.append(part)
+        rest &= ~part
+    return parts
+
+
+def _first_pixel(part: BoolMask, target: Standing, width: int) -> int:
+    """Return the raster index in the frame of a component's first pixel."""
+    side = int(part.shape[0])
+    row, col = divmod(int(part.argmax()), side)
+    half = side // 2
+    return (target.row - half + row) * width + target.col - half + col

@@ -1,0 +1,265 @@
+"""The noise terms of a sensor, one entry each: how it is sampled and the variance it declares.
+
+3-D noise (D'Agostino & Webb, SPIE 1488, 1991): every term is constant along the axes missing from its name, t time,
+v rows, h columns. What a camera draws and what an ``expected`` ratio assumes both come from this table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from synth.sample import FloatImage
+from synth.scene import grain
+from synth.scene.sensor_config import PhotonShot, SensorConfig
+
+Axis = Literal["pixel", "row", "column", "frame"]
+Sampler = Callable[[SensorConfig, float, tuple[int, int], np.random.Generator], FloatImage]
+Sigma = Callable[[SensorConfig, float], float]
+
+WALK_STAY = (0.5, 0.875, 0.96875, 0.9921875)
+"""Step-to-step correlation of the four relaxations whose sum walks as 1/f over 2-128 columns (1 - 2^-1, -3, -5, -7)."""
+
+
+THERMAL, GAUSSIAN_COUNTS, POISSON_COUNTS = 0, 1, 2
+"""Values of ``PixelLaw.kind``."""
+
+
+class PixelLaw(NamedTuple):
+    """Temporal noise of a pixel as a function of its level; a named tuple because kernels take it.
+
+    Attributes:
+        kind: ``THERMAL``, ``GAUSSIAN_COUNTS`` or ``POISSON_COUNTS``.
+        sigma_dn: Thermal noise, DN.
+        electrons_at_zero: Electrons at raw level 0; negative under a pedestal.
+        electrons_per_dn: Electrons per raw level.
+        signal_free_variance: Dark and read variance, electrons^2.
+    """
+
+    kind: int
+    sigma_dn: float
+    electrons_at_zero: float
+    electrons_per_dn: float
+    signal_free_variance: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseMember:
+    """One noise term.
+
+    Attributes:
+        name: Key in :data:`NOISE_MEMBERS`.
+        axis: What it has one value for.
+        is_fixed: Whether it belongs to the camera (drawn once) or to the frame.
+        is_local: Whether it spreads the pixels of a small window; a level of the whole frame or a slow shading does not.
+        sigma: (sensor, level in DN) -> declared standard deviation, DN.
+        sample: (sensor, level in DN, (H, W), generator) -> float32 DN, (H, W), (H, 1), (1, W) or (1, 1) by axis.
+    """
+
+    name: str
+    axis: Axis
+    is_fixed: bool
+    is_local: bool
+    sigma: Sigma
+    sample: Sampler
+
+    def variance(self, sensor: SensorConfig, level_dn: float) -> float:
+        """Return the declared variance at a noise-free level, DN^2."""
+        sigma = self.sigma(sensor, level_dn)
+        return sigma * sigma
+
+
+def noise_sigma_dn(sensor: SensorConfig, level_dn: float) -> float:
+    """Return the spread of the pixels of a flat window of one frame, raw levels.
+
+    All local terms, temporal and fixed, and the rounding of the converter; not the level of the whole frame, large-scale
+    shading or defects.
+
+    Args:
+        sensor: The sensor.
+        level_dn: Noise-free raw level of the window.
+
+    Returns:
+        Standard deviation, DN.
+    """
+    variances = (member.variance(sensor, level_dn) for member in NOISE_MEMBERS.values() if member.is_local)
+    return math.sqrt(sum(variances))
+
+
+def pixel_law(sensor: SensorConfig) -> PixelLaw:
+    """Return the temporal pixel noise in the form of the kernels."""
+    shot = sensor.shot
+    if not isinstance(shot, PhotonShot):
+        return PixelLaw(0, sensor.sigma_tvh_dn, 0.0, 1.0, 0.0)
+    at_zero = shot.background_e - sensor.offset_dn * shot.gain_e_per_dn
+    signal_free = shot.dark_e + shot.read_e * shot.read_e
+    return PixelLaw(2 if shot.exact_poisson else 1, 0.0, at_zero, shot.gain_e_per_dn, signal_free)
+
+
+@numba.njit(cache=True, nogil=True)
+def add_pixel_noise(
+    law: PixelLaw,
+    signal: npt.NDArray[np.float32],
+    normals: npt.NDArray[np.float64],
+    low: np.uint64,
+    high: np.uint64,
+    first: np.uint64,
+    out: npt.NDArray[np.float64],
+) -> None:
+    """Write signal plus temporal pixel noise for consecutive pixels.
+
+    Args:
+        law: Noise law of the sensor.
+        signal: float32 (n,), noise-free raw levels.
+        normals: float64 (n,), standard normal draw of each pixel.
+        low: First word of the frame's key (Poisson counts only).
+        high: Second word of the frame's key.
+        first: Index of the first pixel, row * W + col.
+        out: float64 (n,), overwritten.
+    """
+    if law.kind == THERMAL:
+        for k in range(out.size):
+            out[k] = signal[k] + law.sigma_dn * normals[k]
+    elif law.kind == GAUSSIAN_COUNTS:
+        for k in range(out.size):
+            electrons = max(law.electrons_at_zero + signal[k] * law.electrons_per_dn, 0.0)
+            out[k] = signal[k] + np.sqrt(electrons + law.signal_free_variance) / law.electrons_per_dn * normals[k]
+    else:
+        for k in range(out.size):
+            electrons = max(law.electrons_at_zero + signal[k] * law.electrons_per_dn, 0.0)
+            excess = grain.poisson_at(electrons, low, ~high, first + np.uint64(k)) - electrons
+            out[k] = signal[k] + (excess + np.sqrt(law.signal_free_variance) * normals[k]) / law.electrons_per_dn
+
+
+def walk_along(num: int, *, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Draw a 1/f profile of unit variance: the mean of four relaxations with correlation lengths 4x apart.
+
+    A sum of relaxations whose rates are spread evenly in logarithm has a 1/f spectrum (Bernamont 1937; van der Ziel 1950).
+
+    Args:
+        num: Samples.
+        rng: Source of the draws.
+
+    Returns:
+        float32 (num,), stationary, standard deviation 1 over the ensemble.
+    """
+    profile = np.zeros(num)
+    for stay, steps in zip(WALK_STAY, rng.standard_normal((len(WALK_STAY), num)), strict=True):
+        _relax(steps, stay, profile)
+    return (profile / math.sqrt(len(WALK_STAY))).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def _relax(steps: npt.NDArray[np.float64], stay: float, profile: npt.NDArray[np.float64]) -> None:
+    state, kick = steps[0], math.sqrt(1.0 - stay * stay)
+    profile[0] += state
+    for k in range(1, steps.size):
+        state = stay * state + kick * steps[k]
+        profile[k] += state
+
+
+def _shading(hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+    """Return a gradient plus a bowl of mean 0 and deviation 1 over the frame (low-order radial + gradient)."""
+    down, right = (np.linspace(-1.0, 1.0, side) for side in hw)
+    mix = rng.standard_normal(4)
+    mix /= np.sqrt((mix * mix).sum())
+    by_row = mix[0] * _unit(down) + mix[1] * _unit(down * down)
+    by_col = mix[2] * _unit(right) + mix[3] * _unit(right * right)
+    return np.asarray(by_row[:, None] + by_col[None, :], dtype=np.float32)
+
+
+def _unit(profile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    centred = profile - profile.mean()
+    return np.asarray(centred / np.sqrt((centred * centred).mean()))
+
+
+def _tvh_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+    key = grain.draw_key(rng)
+    normals = grain.normal_field(hw, 1.0, key=key).ravel().astype(np.float64)
+    level, out = np.full(normals.size, level_dn, np.float32), np.empty(normals.size)
+    add_pixel_noise(pixel_law(sensor), level, normals, key.low, key.high, np.uint64(0), out)
+    return (out - level).astype(np.float32).reshape(hw)
+
+
+def _tvh_sigma(sensor: SensorConfig, level_dn: float) -> float:
+    shot = sensor.shot
+    if not isinstance(shot, PhotonShot):
+        return sensor.sigma_tvh_dn
+    electrons = max(shot.background_e + (level_dn - sensor.offset_dn) * shot.gain_e_per_dn, 0.0)
+    return math.sqrt(electrons + shot.dark_e + shot.read_e * shot.read_e) / shot.gain_e_per_dn
+
+
+def _ratio_member(name: str, axis: Axis, *, is_fixed: bool) -> NoiseMember:
+    """Return a white term whose sigma is a ratio of sigma_tvh at T0."""
+
+    def sigma(sensor: SensorConfig, level_dn: float) -> float:
+        return float(getattr(sensor.noise, name)) * sensor.sigma_tvh_dn
+
+    def sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+        if axis == "pixel":
+            return grain.normal_field(hw, sigma(sensor, level_dn), key=grain.draw_key(rng))
+        shape = {"row": (hw[0], 1), "column": (1, hw[1]), "frame": (1, 1)}[axis]
+        return np.asarray(sigma(sensor, level_dn) * rng.standard_normal(shape), dtype=np.float32)
+
+    return NoiseMember(name, axis, is_fixed, axis != "frame", sigma, sample)
+
+
+def _walk_sigma(sensor: SensorConfig, level_dn: float) -> float:
+    return sensor.noise.column_walk * sensor.sigma_tvh_dn
+
+
+def _walk_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+    return np.asarray(_walk_sigma(sensor, level_dn) * walk_along(hw[1], rng=rng)[None, :], dtype=np.float32)
+
+
+def _gain_sigma(sensor: SensorConfig, level_dn: float) -> float:
+    return sensor.gain_nonuniformity * abs(level_dn - sensor.offset_dn)
+
+
+def _gain_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+    return grain.normal_field(hw, _gain_sigma(sensor, level_dn), key=grain.draw_key(rng))
+
+
+def _nuc_sigma(sensor: SensorConfig, level_dn: float) -> float:
+    return sensor.nuc_residual_k * sensor.gain_dn_per_k
+
+
+def _nuc_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+    return np.asarray(_nuc_sigma(sensor, level_dn) * _shading(hw, rng), dtype=np.float32)
+
+
+def _rounding_sigma(sensor: SensorConfig, level_dn: float) -> float:
+    return math.sqrt(1.0 / 12.0)
+
+
+def _rounding_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
+    exact = level_dn + sensor.sigma_tvh_dn * rng.standard_normal(hw)
+    return np.asarray(np.rint(exact) - exact, dtype=np.float32)
+
+
+NOISE_MEMBERS: Mapping[str, NoiseMember] = MappingProxyType(
+    {
+        member.name: member
+        for member in (
+            NoiseMember("tvh", "pixel", False, True, _tvh_sigma, _tvh_sample),
+            _ratio_member("t", "frame", is_fixed=False),
+            _ratio_member("tv", "row", is_fixed=False),
+            _ratio_member("th", "column", is_fixed=False),
+            NoiseMember("column_walk", "column", False, True, _walk_sigma, _walk_sample),
+            _ratio_member("vh", "pixel", is_fixed=True),
+            _ratio_member("v", "row", is_fixed=True),
+            _ratio_member("h", "column", is_fixed=True),
+            NoiseMember("gain", "pixel", True, True, _gain_sigma, _gain_sample),
+            NoiseMember("nuc", "pixel", True, False, _nuc_sigma, _nuc_sample),
+            NoiseMember("rounding", "pixel", False, True, _rounding_sigma, _rounding_sample),
+        )
+    }
+)
+"""Every noise term by name."""

@@ -1,0 +1,276 @@
+"""Where painters get their textures from: drawn for one frame, or cut from sheets that many frames share.
+
+A field of its own costs a frame more than everything else together. A *sheet* is a large seamless field drawn once for a
+block of ``BLOCK_FRAMES`` consecutive frames; a frame cuts a window of it at a random place, mirrored at random, and
+brings the cut to mean 0 and deviation 1. Frames of a block therefore share textures, never places, thresholds, layers,
+targets or noise. The sheets of a block follow from (seed, block) alone, so a frame is the same whichever came before;
+they are kept per process.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Protocol
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from synth.rng import Stream, keyed_generator
+from synth.sample import FloatImage
+from synth.scene.clutter import even_fast_length, periodic_field, periodic_sheet, power_law_field
+from synth.scene.draws import log_uniform, uniform
+
+BLOCK_FRAMES = 1024
+"""Consecutive frames that share sheets (our choice: the images of one shard at 256x256)."""
+
+_LEAST_SIDE_PX = 768
+_SIDES = 1.75  # a sheet is at least this many windows wide: a window never meets its own periodic copy
+_KEPT_BLOCKS = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """A seamless texture and the place to start reading it.
+
+    Attributes:
+        texture: float32 (h, w), mean 0 and standard deviation 1; opposite borders match.
+        row: First row.
+        col: First column.
+    """
+
+    texture: FloatImage
+    row: int = 0
+    col: int = 0
+
+
+class FieldSource(Protocol):
+    """Gives painters random fields with a power-law spectrum."""
+
+    def field(
+        self,
+        rng: np.random.Generator,
+        *,
+        hw: tuple[int, int],
+        beta: float,
+        f0: float = 1.0 / 256.0,
+        stretch: float = 1.0,
+        turns: float = 0.0,
+    ) -> FloatImage:
+        """Return float32 (H, W) with mean 0 and deviation 1; arguments as in :func:`synth.scene.clutter.power_law_field`."""
+
+    def tile(self, rng: np.random.Generator, *, hw: tuple[int, int], beta: float, f0: float, stretch: float = 1.0) -> Tile:
+        """Return a seamless texture of at least ``hw``; arguments as in :func:`synth.scene.clutter.periodic_field`."""
+
+
+class DrawnFields:
+    """Draws every field for the frame that asks, exactly as asked."""
+
+    def field(
+        self,
+        rng: np.random.Generator,
+        *,
+        hw: tuple[int, int],
+        beta: float,
+        f0: float = 1.0 / 256.0,
+        stretch: float = 1.0,
+        turns: float = 0.0,
+    ) -> FloatImage:
+        """Return :func:`synth.scene.clutter.power_law_field`."""
+        return power_law_field(rng, hw=hw, beta=beta, f0=f0, stretch=stretch, turns=turns)
+
+    def tile(self, rng: np.random.Generator, *, hw: tuple[int, int], beta: float, f0: float, stretch: float = 1.0) -> Tile:
+        """Return :func:`synth.scene.clutter.periodic_field`."""
+        return Tile(periodic_field(rng, hw=hw, beta=beta, f0=f0, stretch=stretch))
+
+
+@dataclass(frozen=True, slots=True)
+class SheetKind:
+    """Ranges a sheet's parameters are drawn from, once a block.
+
+    Attributes:
+        beta: Exponent of the power spectral density.
+        wavelength_px: 1/f0, log-uniform.
+        stretch: Elongation.
+        any_turn: Whether it lies in any direction; otherwise within 0.06 turns of level.
+    """
+
+    beta: tuple[float, float]
+    wavelength_px: tuple[float, float]
+    stretch: tuple[float, float] = (1.0, 1.0)
+    any_turn: bool = False
+
+
+SHEET_KINDS = (
+    SheetKind(beta=(3.4, 4.0), wavelength_px=(220.0, 280.0), stretch=(1.5, 4.0)),  # veils of cirrus
+    SheetKind(beta=(2.9, 3.4), wavelength_px=(180.0, 280.0), stretch=(1.0, 2.5)),  # haze and swell
+    SheetKind(beta=(3.0, 3.6), wavelength_px=(140.0, 400.0), stretch=(1.0, 2.2)),  # outlines of cumulus
+    SheetKind(beta=(2.6, 3.2), wavelength_px=(25.0, 70.0)),  # detail of cumulus
+    SheetKind(beta=(2.0, 3.0), wavelength_px=(14.0, 60.0), stretch=(2.0, 4.0)),  # short waves
+    SheetKind(beta=(2.2, 3.2), wavelength_px=(20.0, 60.0), stretch=(4.0, 7.0)),  # long-crested waves
+    SheetKind(beta=(3.0, 3.6), wavelength_px=(100.0, 140.0), stretch=(1.0, 2.0), any_turn=True),  # terrain
+    SheetKind(beta=(2.3, 3.0), wavelength_px=(60.0, 110.0)),  # walls and fields
+    SheetKind(beta=(2.3, 3.3), wavelength_px=(12.0, 36.0)),  # crowns of trees
+    SheetKind(beta=(2.5, 3.1), wavelength_px=(130.0, 220.0), stretch=(3.0, 7.0), any_turn=True),  # strands of cirrus
+)
+"""What a block holds: the textures the regimes ask for (:mod:`synth.scene.regimes`), over the same ranges."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetSpec:
+    """Parameters of one sheet; :func:`synth.scene.clutter.power_law_field` explains them."""
+
+    beta: float
+    f0: float
+    stretch: float
+    turns: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, kind: SheetKind) -> SheetSpec:
+        """Draw the parameters of one block's sheet of a kind."""
+        beta, wavelength = uniform(rng, *kind.beta), log_uniform(rng, *kind.wavelength_px)
+        stretch = uniform(rng, *kind.stretch)
+        turns = float(rng.random()) if kind.any_turn else uniform(rng, -0.06, 0.06) % 1.0
+        return cls(beta, 1.0 / wavelength, stretch, turns)
+
+    def distance(self, beta: float, f0: float, stretch: float) -> float:
+        """Return how unlike a request is: steps of 0.5 in slope, of an octave in f0 and in elongation."""
+        octaves = max(self.f0 / f0, f0 / self.f0) + max(self.stretch / stretch, stretch / self.stretch) - 2.0
+        return abs(self.beta - beta) / 0.5 + octaves
+
+
+class SheetFields:
+    """Cuts every field from the sheet of a block that is most like what is asked.
+
+    Args:
+        seed: Recipe seed.
+        block: Number of the block, ``scene index // BLOCK_FRAMES``.
+        side_px: Longest side of a window that will be asked for.
+    """
+
+    def __init__(self, seed: int, block: int, side_px: int) -> None:
+        self._seed, self._first = seed, block * len(SHEET_KINDS)
+        self._side = even_fast_length(max(_LEAST_SIDE_PX, int(_SIDES * side_px)))
+        self._specs = tuple(SheetSpec.draw(self._rng(number), kind) for number, kind in enumerate(SHEET_KINDS))
+        self._sheets: dict[int, FloatImage] = {}
+
+    def field(
+        self,
+        rng: np.random.Generator,
+        *,
+        hw: tuple[int, int],
+        beta: float,
+        f0: float = 1.0 / 256.0,
+        stretch: float = 1.0,
+        turns: float = 0.0,
+    ) -> FloatImage:
+        """Return a window of the nearest sheet, mirrored at random (the sheet keeps its own direction)."""
+        row, col, mirror = (int(value) for value in rng.integers(0, (self._side, self._side, 4)))
+        return cut_window(self._nearest(beta, f0, stretch), row, col, mirror, hw[0], hw[1])
+
+    def tile(self, rng: np.random.Generator, *, hw: tuple[int, int], beta: float, f0: float, stretch: float = 1.0) -> Tile:
+        """Return the nearest sheet itself, to be read from a random place."""
+        row, col = (int(value) for value in rng.integers(0, self._side, 2))
+        return Tile(self._nearest(beta, f0, stretch), row, col)
+
+    def _nearest(self, beta: float, f0: float, stretch: float) -> FloatImage:
+        number = min(range(len(self._specs)), key=lambda n: self._specs[n].distance(beta, f0, stretch))
+        if number not in self._sheets:
+            rng, spec = self._rng(number), self._specs[number]
+            SheetSpec.draw(rng, SHEET_KINDS[number])  # the coefficients follow the parameters in the same stream
+            self._sheets[number] = periodic_sheet(
+                rng, side=self._side, beta=spec.beta, f0=spec.f0, stretch=spec.stretch, turns=spec.turns
+            )
+        return self._sheets[number]
+
+    def _rng(self, number: int) -> np.random.Generator:
+        return keyed_generator(self._seed, Stream.SHEETS, self._first + number)
+
+
+class SheetCabinet:
+    """Keeps the sheets of the last blocks, 19 MB each at 256x256.
+
+    Args:
+        seed: Recipe seed.
+        side_px: Longest side of a window that will be asked for.
+    """
+
+    def __init__(self, seed: int, side_px: int) -> None:
+        self._seed, self._side_px = seed, side_px
+        self._blocks: OrderedDict[int, SheetFields] = OrderedDict()
+
+    def of_scene(self, scene: int) -> SheetFields:
+        """Return the sheets of the block a scene index lies in."""
+        block = scene // BLOCK_FRAMES
+        if block not in self._blocks:
+            self._blocks[block] = SheetFields(self._seed, block, self._side_px)
+            if len(self._blocks) > _KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(block)
+        return self._blocks[block]
+
+
+@numba.njit(cache=True, nogil=True)
+def cut_window(sheet: npt.NDArray[np.float32], row: int, col: int, mirror: int, rows: int, cols: int) -> npt.NDArray[np.float32]:
+    """Cut a window out of a seamless sheet and standardise it.
+
+    Args:
+        sheet: float32 (S, S).
+        row: First row, wraps round.
+        col: First column, wraps round.
+        mirror: Bit 0 mirrors the rows, bit 1 the columns.
+        rows: Rows of the window.
+        cols: Columns of the window.
+
+    Returns:
+        float32 (rows, cols) with mean 0 and standard deviation 1, as estimated from every fourth row.
+    """
+    out = np.empty((rows, cols), np.float32)
+    side = sheet.shape[0]
+    shift, scale = _standard(sheet, row, col, rows, cols)
+    head = min(cols, side - col)
+    for i in range(rows):
+        source = sheet[(row + i) % side]
+        target = out[rows - 1 - i] if mirror & 1 else out[i]
+        _shift_scale(target[:head], source[col : col + head], shift, scale)
+        _shift_scale(target[head:], source[: cols - head], shift, scale)
+        if mirror & 2:
+            target[:] = target[::-1].copy()
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift_scale(target: npt.NDArray[np.float32], source: npt.NDArray[np.float32], shift: np.float32, scale: np.float32) -> None:
+    for j in range(target.size):
+        target[j] = (source[j] - shift) * scale
+
+
+@numba.njit(cache=True, nogil=True)
+def _standard(sheet: npt.NDArray[np.float32], row: int, col: int, rows: int, cols: int) -> tuple[np.float32, np.float32]:
+    """Return mean and inverse deviation of every fourth row of a window; sums by column, so they run side by side."""
+    side = sheet.shape[0]
+    head = min(cols, side - col)
+    totals = np.zeros(cols)
+    squares = np.zeros(cols)
+    num = 0
+    for i in range(0, rows, 4):
+        source = sheet[(row + i) % side]
+        num += cols
+        _add_moments(totals[:head], squares[:head], source[col : col + head])
+        _add_moments(totals[head:], squares[head:], source[: cols - head])
+    mean = totals.sum() / num
+    variance = max(squares.sum() / num - mean * mean, 1e-30)
+    return np.float32(mean), np.float32(1.0 / np.sqrt(variance))
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_moments(totals: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], source: npt.NDArray[np.float32]) -> None:
+    for j in range(totals.size):
+        value = np.float64(source[j])
+        totals[j] += value
+        squares[j] += value * value
+
+
+DRAWN = DrawnFields()
+"""Fields of a frame's own, for whoever needs no speed."""

@@ -1,0 +1,236 @@
+"""The site of targets: a noise-free frame, what is taken of it, and what a ratio needs at a place.
+
+Resolved targets hide what is behind them, unresolved ones add to it (physics section 4). Hiding acts on the blurred
+background with the blurred coverage: exact where the background varies slowly over the point-spread function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from synth.sample import FloatImage, MaskLevels
+from synth.scene.camera import VirtualCamera
+from synth.scene.detector import FrameNoise, digitise, noise_sigma_dn
+from synth.scene.display import View
+from synth.scene.paint import add_stamp, cover_stamp, turn_patch
+from synth.scene.scr import Solution, Window, amplitude_expected, amplitude_realised, measure_scr
+from synth.scene.shapes import RenderedTarget, render_shape
+from synth.scene.target_config import ScrConfig
+from synth.scene.truth import ImpostorKind, ImpostorTruth
+from synth.scene.wishes import Wish, draw_scr
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """A target at a place of one frame.
+
+    Attributes:
+        wish: What was asked for.
+        rendered: Its pixels.
+        row: Row of its stamp's middle pixel.
+        col: Column of it.
+        amplitude_dn: Its peak, raw DN, negative for a dark target.
+        track: Number among the targets of its scene.
+    """
+
+    wish: Wish
+    rendered: RenderedTarget
+    row: int
+    col: int
+    amplitude_dn: float
+    track: int
+
+    def centre(self) -> tuple[float, float]:
+        """Return its sub-pixel centre in the frame."""
+        return self.row + self.wish.row_subpx, self.col + self.wish.col_subpx
+
+    def moved(self, rows: float, cols: float) -> Standing:
+        """Return it displaced by some px, its pixels integrated anew."""
+        if rows == cols == 0.0:
+            return self
+        places = [at + by for at, by in zip(self.centre(), (rows, cols), strict=True)]
+        row, col = (int(np.floor(place + 0.5)) for place in places)
+        wish = replace(self.wish, row_subpx=places[0] - row, col_subpx=places[1] - col)
+        rendered = render_shape(wish.model, wish.row_subpx, wish.col_subpx)
+        return Standing(wish, rendered, row, col, self.amplitude_dn, self.track)
+
+    def is_inside(self, hw: tuple[int, int], border_px: int) -> bool:
+        """Tell whether its mask keeps off the border."""
+        margin = self.rendered.reach_px + border_px
+        return margin <= self.row < hw[0] - margin and margin <= self.col < hw[1] - margin
+
+    def mark(self, mask: MaskLevels) -> None:
+        """Set its pixels in a mask of the frame."""
+        half = self.rendered.stamp.shape[0] // 2
+        rows, cols = np.nonzero(self.rendered.mask)
+        mask[rows + self.row - half, cols + self.col - half] = 1
+
+
+class Site:
+    """The background that targets are placed on, and what is taken of it.
+
+    Args:
+        background_dn: float32 (H, W) noise-free frame without targets, raw DN; pasted seams change it.
+        camera: The camera.
+        scr: How amplitudes are found.
+        noise: Draws of the frame, for mode ``realised``.
+        view: The gain control's map for this background, where the view bounds amplitudes.
+    """
+
+    def __init__(
+        self,
+        background_dn: FloatImage,
+        camera: VirtualCamera,
+        scr: ScrConfig,
+        noise: FrameNoise | None = None,
+        view: View | None = None,
+    ) -> None:
+        self.background_dn, self.camera, self.scr, self.noise, self.view = background_dn, camera, scr, noise, view
+        self.mask: MaskLevels = np.zeros(background_dn.shape, np.uint8)
+        self.taken = np.zeros(background_dn.shape, np.bool_)
+
+    def window(self, rendered: RenderedTarget, row: int, col: int) -> Window:
+        """Return the window a target is measured in."""
+        return Window.around(rendered.lead, row=row, col=col, frame_hw=self.camera.frame_hw, masks=self.mask)
+
+    def is_free(self, rendered: RenderedTarget, row: int, col: int, spacing_px: int) -> bool:
+        """Tell whether nothing lies within the target's square grown by the spacing."""
+        reach = rendered.reach_px + spacing_px
+        return not self.taken[max(row - reach, 0) : row + reach + 1, max(col - reach, 0) : col + reach + 1].any()
+
+    def solve(self, rendered: RenderedTarget, row: int, col: int, scr: float, others: Sequence[Standing] = ()) -> Solution:
+        """Find the amplitude for a ratio at a place.
+
+        Args:
+            rendered: The target.
+            row: Row of its middle pixel.
+            col: Column of it.
+            scr: Ratio asked for.
+            others: Targets that shine into its window (mode ``realised``).
+        """
+        window = self.window(rendered, row, col)
+        patch = window.patch(rendered.stamp, row=row, col=col)
+        rail = self.camera.sensor.rail_dn
+        clean = self._clean(window, others)
+        bare = measure_scr(clean, Window((0, 0, *clean.shape), window.target, window.ring))
+        under = float(clean[window.target].mean())
+        if self.scr.mode == "expected":
+            noise = noise_sigma_dn(self.camera.sensor, under)
+            return amplitude_expected(
+                patch, window, scr=scr, sigma_clutter_dn=bare.sigma_dn, sigma_noise_dn=noise, level_dn=under, rail_dn=rail
+            )
+        assert self.noise is not None
+        if rendered.cover is not None:
+            cover = window.patch(rendered.cover, row=row, col=col)
+            clean += (np.minimum(cover, 1.0) * ((under - bare.contrast_dn) - clean)).astype(np.float32)
+        return amplitude_realised(_counter(clean, patch, self.camera, self.noise, window), patch, window, scr=scr, rail_dn=rail)
+
+    def redraw(self, rng: np.random.Generator, wish: Wish) -> Wish:
+        """Return a wish for another place: with another ratio where the view decides which place carries which."""
+        if self.scr.view_peak_dn is None:
+            return wish
+        return replace(wish, scr=draw_scr(rng, self.scr) * (1.0 if wish.scr > 0.0 else -1.0))
+
+    def is_shown(self, rendered: RenderedTarget, row: int, col: int, amplitude_dn: float) -> bool:
+        """Tell whether the view shows a target as strongly as it should, and not clipped."""
+        if self.scr.view_peak_dn is None or self.view is None:
+            return True
+        ring = self.window(rendered, row, col)
+        level = float(ring.crop(self.background_dn)[ring.ring].mean(dtype=np.float64))
+        table = self.view.table
+        around, peak = (int(table[min(max(int(at), 0), table.size - 1)]) for at in (level, level + amplitude_dn))
+        low, high = self.scr.view_peak_dn
+        return low <= abs(peak - around) <= high and 0 < peak < 255
+
+    def take(self, target: Standing) -> None:
+        """Mark a target's mask, and the square of a patch under it."""
+        seam = target.wish.seam_px
+        target.mark(self.mask)
+        target.mark(self.taken.view(np.uint8))
+        if seam:
+            self.take_box(target.row - seam, target.col - seam, target.row + seam + 1, target.col + seam + 1)
+
+    def take_box(self, row0: float, col0: float, row1: float, col1: float) -> None:
+        """Mark a half-open box as taken."""
+        self.taken[max(int(row0), 0) : max(int(row1), 0), max(int(col0), 0) : max(int(col1), 0)] = True
+
+    def avoid(self, impostor: ImpostorTruth) -> None:
+        """Mark the box of an impostor; targets may stand on wide ones."""
+        if impostor.kind not in (ImpostorKind.LARGE_BLOB, ImpostorKind.CLOUD_CORNER):
+            rows, cols = 0.5 * impostor.height, 0.5 * impostor.width
+            self.take_box(impostor.row - rows, impostor.col - cols, impostor.row + rows + 1.0, impostor.col + cols + 1.0)
+
+    def _clean(self, window: Window, others: Sequence[Standing]) -> FloatImage:
+        clean = window.crop(self.background_dn).copy()
+        for other in others:
+            insert(clean, other, hidden_level(self.background_dn, other, (*others,)), window.box[:2])
+        return clean
+
+
+def hidden_level(background_dn: FloatImage, target: Standing, targets: Sequence[Standing]) -> float:
+    """Return the level an opaque target hides its surroundings behind: the mean of its ring; 0 for one that hides nothing.
+
+    Args:
+        background_dn: float32 (H, W) frame without targets.
+        target: The target.
+        targets: All targets of the frame; their masks are no background.
+    """
+    if target.rendered.cover is None:
+        return 0.0
+    hw: tuple[int, int] = (background_dn.shape[0], background_dn.shape[1])
+    masks = np.zeros(hw, np.uint8)
+    for other in targets:
+        other.mark(masks)
+    window = Window.around(target.rendered.lead, row=target.row, col=target.col, frame_hw=hw, masks=masks)
+    return float(window.crop(background_dn)[window.ring].mean(dtype=np.float64))
+
+
+def insert(plane: FloatImage, target: Standing, hidden_dn: float, origin_rc: tuple[int, int] = (0, 0)) -> None:
+    """Put a target into a noise-free frame, or a part of it.
+
+    Args:
+        plane: float32, changed.
+        target: The target.
+        hidden_dn: Level it hides its surroundings behind, where it is opaque.
+        origin_rc: Frame position of the plane's first pixel.
+    """
+    row, col = target.row - origin_rc[0], target.col - origin_rc[1]
+    if target.rendered.cover is not None:
+        cover_stamp(plane, target.rendered.cover, row, col, hidden_dn)
+    add_stamp(plane, target.rendered.stamp, row, col, target.amplitude_dn)
+
+
+def paste_seam(plane: FloatImage, rng: np.random.Generator, row: int, col: int, half: int, *, reach_px: int = 16) -> None:
+    """Cover a place by a turned square from nearby: the one paste code of targets on seams and of seams alone.
+
+    Args:
+        plane: float32 (H, W), changed.
+        rng: Source of the square's place and turn.
+        row: Row of the middle of the place.
+        col: Column of it.
+        half: The side is 2 * half + 1.
+        reach_px: How far away the square is taken from; 0 turns the place itself, by at least a quarter.
+    """
+    from_row, from_col = row, col
+    quarter = 1 + int(rng.integers(3))
+    if reach_px:
+        from_row, from_col = (
+            min(max(at + int(rng.integers(-reach_px, reach_px + 1)), half), side - 1 - half)
+            for at, side in zip((row, col), plane.shape, strict=True)
+        )
+    turn_patch(plane, row, col, from_row, from_col, half, quarter)
+
+
+def _counter(
+    clean: FloatImage, patch: npt.NDArray[np.float64], camera: VirtualCamera, noise: FrameNoise, window: Window
+) -> Callable[[float], npt.NDArray[np.uint16]]:
+    """Return what the sensor counts on a window for an amplitude, always under the noise of the frame."""
+
+    def counts(amplitude: float) -> npt.NDArray[np.uint16]:
+        return digitise((clean + amplitude * patch).astype(np.float32), camera, noise, window.box).raw
+
+    return counts
