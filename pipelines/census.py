@@ -145,7 +145,9 @@ def _print_plan(sets: Sequence[FrameSet], arguments: argparse.Namespace) -> int:
     if len(sets) > 1:
         total_s += _EXTRA_S
     print(f"about {total_s:.0f} s in all")
-    print("nothing written (--dry-run)" if arguments.out is None else f"nothing written to {arguments.out} (--dry-run)")
+    if arguments.out is not None:
+        print(f"would write {CARD_NAME} and {PAGE_NAME} to {arguments.out}, about 1 MiB")
+    print("nothing written (--dry-run)")
     return EXIT_OK
 
 

@@ -31,7 +31,7 @@ STRETCH_PERCENT, LEAST_SPAN_DN = (0.5, 99.5), 16.0
 EXHIBIT_INDEX = 5
 """Index of the generator that picks patches where there is no reference to rank them by."""
 _COLUMNS = 4
-_HEADER_IN, _TOP_IN, _HISTOGRAM_IN, _STRIP_IN = 1.3, 4.8, 2.3, 2.0
+_TITLE_IN, _LINE_IN, _TOP_IN, _HISTOGRAM_IN, _STRIP_IN = 0.65, 0.3, 4.8, 2.3, 2.0
 _STYLE: Any = {
     "font.size": 12.0,
     "axes.titlesize": 13.0,
@@ -60,12 +60,13 @@ def draw_page(subject: Survey, reference: Survey | None, comparison: Comparison 
     """
     strips = _strips(subject, reference, comparison, seed)
     num_rows = -(-len(STATISTICS) // _COLUMNS)
-    heights = [_HEADER_IN, _TOP_IN, num_rows * _HISTOGRAM_IN, *[_STRIP_IN] * len(strips)]
+    header = _TITLE_IN + _LINE_IN * (1 if reference is None else 2)
+    heights = [header, _TOP_IN, num_rows * _HISTOGRAM_IN, *[_STRIP_IN] * len(strips)]
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_IN, sum(heights)), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
-        _draw_header(parts[0], subject, reference)
+        _draw_header(parts[0], subject, reference, header)
         _draw_top(parts[1], subject, reference, comparison)
         _draw_histograms(parts[2], subject, reference, comparison)
         for part, (title, patches) in zip(parts[3:], strips, strict=True):
@@ -75,12 +76,13 @@ def draw_page(subject: Survey, reference: Survey | None, comparison: Comparison 
     return buffer.getvalue()
 
 
-def _draw_header(part: SubFigure, subject: Survey, reference: Survey | None) -> None:
+def _draw_header(part: SubFigure, subject: Survey, reference: Survey | None, height_in: float) -> None:
     title = f"Realism card of {subject.name}" if reference is None else f"Realism card of {subject.name} against {reference.name}"
-    part.text(0.02, 0.76, title, fontsize=20, weight="bold", va="center")
+    part.text(0.02, 1 - 0.35 / height_in, title, fontsize=20, weight="bold", va="center")
     lines = [(subject, SUBJECT_INK)] if reference is None else [(subject, SUBJECT_INK), (reference, REFERENCE_INK)]
     for number, (entry, ink) in enumerate(lines):
-        part.text(0.02, 0.44 - 0.22 * number, _described(entry), fontsize=13, va="center", color=ink)
+        down = (_TITLE_IN + _LINE_IN * (number + 0.5)) / height_in
+        part.text(0.02, 1 - down, _described(entry), fontsize=13, va="center", color=ink)
 
 
 def _described(entry: Survey) -> str:

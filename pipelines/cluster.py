@@ -66,7 +66,7 @@ def open_client(kind: str, num_workers: int) -> Iterator[Client | None]:
             dashboard_address=None,
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its fixed default port is taken by a second launcher
             memory_limit=0,
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, as_completed
+from distributed import CancelledError, Client, as_completed
 
 from synth.errors import FoundryError, StoreError
 from synth.job import ShardResult, write_shard
@@ -105,7 +105,7 @@ def _run_on(client: Client, arguments: _Arguments, shards: Sequence[int], should
     todo = iter(shards)
     shard_of: dict[Any, int] = {}
     disk_error: StoreError | None = None
-    running = as_completed()
+    running = as_completed(with_results=True, raise_errors=False)  # results travel with the news that they are there
 
     def submit() -> None:
         shard = None if should_stop() or disk_error else next(todo, None)
@@ -116,12 +116,14 @@ def _run_on(client: Client, arguments: _Arguments, shards: Sequence[int], should
 
     for _ in range(WINDOW_PER_WORKER * max(1, sum(client.nthreads().values()))):
         submit()
-    for future in running:
-        shard, error = shard_of.pop(future.key), future.exception()
+    for future, result in running:
+        if isinstance(result, CancelledError):  # the scheduler is gone
+            raise result
+        shard, error = shard_of.pop(future.key), result[1] if future.status == "error" else None
         if isinstance(error, StoreError):
             disk_error = error  # no shard can be written any more: let those in hand end, start no other
         else:
-            yield shard, future.result() if error is None else error
+            yield shard, result if error is None else error
         future.release()
         submit()
     if disk_error is not None:

@@ -33,7 +33,7 @@ def fault(*arguments: str, folder: Path | None = None) -> str:
 
 
 def test_shipped_recipes():
-    assert recipe_names() == ["demo", "sirst5k", "sirst5k_plus", "sirst5k_released_driver"]
+    assert recipe_names() == ["demo", "scenes", "sirst5k", "sirst5k_plus", "sirst5k_released_driver"]
     for name in recipe_names():
         assert load_recipe(name, SynthesisRecipe).name == name
 

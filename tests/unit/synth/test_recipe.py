@@ -212,12 +212,13 @@ def test_shards_hold_about_64_megapixels_and_at_most_1024_images(canvas_hw, num)
         ("sirst5k_plus", {"split": "trainval", "fit": "native_crop", "num_synthetic": "published"}),
         ("sirst5k_released_driver", {"split": "trainval", "fit": "resize", "num_synthetic": "all"}),
         ("demo", {"split": None, "num_synthetic": 1600}),
+        ("scenes", {"split": None, "num_synthetic": 0}),
     ],
 )
 def test_shipped_recipes_say_what_they_promise(name, expected):
     shipped = load_recipe(name, SynthesisRecipe)
     assert shipped.name == name and expected.items() <= dict(shipped).items()
-    assert set(recipe_names()) == {"demo", "sirst5k", "sirst5k_plus", "sirst5k_released_driver"}
+    assert set(recipe_names()) == {"demo", "scenes", "sirst5k", "sirst5k_plus", "sirst5k_released_driver"}
 
 
 def test_the_faithful_preset_has_the_published_constants():
