@@ -66,9 +66,9 @@ def _run(arguments: argparse.Namespace) -> int:
         return _print_plan(sets, arguments)
     with stop_on_signal() as stop:
         surveys = _survey(sets, arguments.seed, stop)
+        comparison = _compare(surveys, arguments.seed) if len(surveys) > 1 and not stop() else None
         if stop():
             return stop.exit_code
-        comparison = _compare(surveys, arguments.seed) if len(surveys) > 1 else None
     reference = surveys[1] if len(surveys) > 1 else None
     card = realism_card(surveys[0], reference, comparison, arguments.seed)
     print_card(card)

@@ -14,7 +14,7 @@ from synth.legacy import LegacyConfig
 from synth.negatives import NegativePass
 from synth.noise import NoiseConfig
 from synth.rng import ALGO_VERSION
-from synth.scene import BuiltinConfig, SceneConfig
+from synth.scene import SceneConfig
 
 
 class CorpusSource(BaseModel):
@@ -84,7 +84,7 @@ class SynthesisRecipe(BaseModel):
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int = Field(default=0, ge=0, lt=2**63)
-    source: Annotated[CorpusSource | BuiltinConfig | SceneConfig, Field(discriminator="kind")] = CorpusSource()
+    source: Annotated[CorpusSource | SceneConfig, Field(discriminator="kind")] = CorpusSource()
     split: Literal["train", "trainval"] | None = "train"
     canvas_hw: tuple[Annotated[int, Field(ge=32, le=4096)], Annotated[int, Field(ge=32, le=4096)]] = (256, 256)
     fit: Fit = "native_crop"

@@ -25,7 +25,7 @@ from synth.noise import NoiseBank, Reservoir, Windows, accept_windows
 from synth.noise.fluctuation import fluctuation_std
 from synth.recipe import CorpusSource, SynthesisRecipe
 from synth.sample import Frame, TargetKind
-from synth.scene import BuiltinConfig, SceneConfig
+from synth.scene import SceneConfig
 from synth.scene.plates import PlateLibrary
 from synth.sources import SourceRecord, SourceTable, pixels_sha256, render_source_frame
 from synth.targets import find_targets
@@ -62,7 +62,7 @@ def scan_sources(recipe: SynthesisRecipe, *, threads: int, progress: Progress) -
     elif recipe.renders_scenes:
         return _scenes_table(recipe, threads), scan.reservoir.bank()
     else:
-        _scan_rendered(scan, recipe.source, threads, progress)
+        _scan_rendered(scan, recipe.source, progress)
     if noise.source != "same":
         _scan_foreign_noise(scan, guard, threads, progress)
     bank = scan.reservoir.bank()
@@ -147,19 +147,13 @@ def _scenes_table(recipe: SynthesisRecipe, threads: int) -> SourceTable:
     return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames, plates=rows)
 
 
-def _scan_rendered(scan: _Scan, source: BuiltinConfig | SceneConfig, threads: int, progress: Progress) -> None:
+def _scan_rendered(scan: _Scan, source: SceneConfig, progress: Progress) -> None:
     scan.target_kind = TargetKind.SCENE
-
-    def render(index: int) -> tuple[Frame, Windows]:
+    for index in range(source.num_frames):
         frame = render_source_frame(source, scan.recipe.seed, index)
-        return frame, scan.windows([frame])[0]
-
-    for done, (frame, windows) in enumerate(
-        _parallel(render, range(source.num_frames), 1 if isinstance(source, SceneConfig) else threads), start=1
-    ):
         record = dict.fromkeys(("image", "mask", "sequence", "image_sha256", "mask_sha256"), "")
-        scan.add(frame, windows, record | {"pixels_sha256": pixels_sha256(frame)})
-        progress(done, source.num_frames)
+        scan.add(frame, scan.windows([frame])[0], record | {"pixels_sha256": pixels_sha256(frame)})
+        progress(index + 1, source.num_frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from synth.corpora import Corpus, FrameRef, open_corpus
 from synth.errors import SourceError
 from synth.recipe import CorpusSource, SynthesisRecipe, sha256_of_json
 from synth.sample import Frame, TargetKind
-from synth.scene import BuiltinConfig, SceneConfig, render_builtin, render_scene
+from synth.scene import SceneConfig, render_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +168,8 @@ class TableReader:
         return frame
 
 
-def render_source_frame(source: BuiltinConfig | SceneConfig, seed: int, code: int) -> Frame:
+def render_source_frame(source: SceneConfig, seed: int, code: int) -> Frame:
     """Render a source frame that stands for a real one: its view, with its mask."""
-    if isinstance(source, BuiltinConfig):
-        return render_builtin(source, seed, code)
     scene = render_scene(source, seed, code)
     return Frame(f"scene-{code:06d}", scene.levels, 255, scene.mask)
 

@@ -154,5 +154,5 @@ def _exhibits_entry(exhibits: Exhibits) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> float | None:
-    """Return a float, or None for what JSON cannot hold."""
-    return float(value) if value is not None and math.isfinite(value) else None
+    """Return a float of six significant digits, or None for what JSON cannot hold."""
+    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None

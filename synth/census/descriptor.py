@@ -167,12 +167,12 @@ def _stripes(levels: FloatArray) -> Features:
 
 
 def _power(levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the windowed power (P, 64, 33), and the radius (cycles/px) and folded angle of its bins (0: along rows)."""
+    """Return the windowed power (P, 64, 64), and the radius (cycles/px) and folded angle of its bins (0: along rows)."""
     size = levels.shape[1]
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / (size - 1))
     window = np.outer(hann, hann)
-    transform = scipy.fft.rfft2((levels - _mean(levels)[:, None, None]) * window, workers=1)
-    vertical, horizontal = np.abs(np.fft.fftfreq(size))[:, None], np.abs(np.fft.rfftfreq(size))[None, :]
+    transform = scipy.fft.fft2((levels - _mean(levels)[:, None, None]) * window, workers=1)
+    vertical, horizontal = np.abs(np.fft.fftfreq(size))[:, None], np.abs(np.fft.fftfreq(size))[None, :]
     radius, angle = np.hypot(vertical, horizontal), np.arctan2(vertical, horizontal)
     return (transform.real**2 + transform.imag**2) / np.sum(window**2), radius, angle
 

@@ -3,6 +3,9 @@
 Protocol (physics section 12, item 5): 64x64 target-free patches; folds by source frame, near duplicates and frames of one
 plate on one side; AUC within folds with an interval over groups. Any classifier fits in: it is handed the patches to learn
 from and scores the others.
+
+How to read it: random halves of SIRST-v1 or of the NUDT train list gave 0.44 to 0.54 (8 draws, linear), so that is what "one
+distribution" looks like at some hundred frames; the two sets against each other, both of real frames, gave 0.95.
 """
 
 from __future__ import annotations

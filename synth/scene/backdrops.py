@@ -1,11 +1,11 @@
-"""The backgrounds of scenes: every regime of :mod:`synth.scene.regimes`, the sea without its own glints, and space.
+"""The backgrounds of scenes, and how often each comes.
 
 A backdrop is apparent temperature relative to the sensor's T0, on a canvas larger than the frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -14,13 +14,14 @@ import numpy as np
 
 from synth.sample import FloatImage
 from synth.scene.draws import log_uniform, uniform
+from synth.scene.farmland import farmland
 from synth.scene.overcast import overcast
-from synth.scene.regimes import PAINTERS
-from synth.scene.sea import sea_surface
+from synth.scene.sea import sea
 from synth.scene.sheets import FieldSource
-from synth.scene.sky import elevation_gradient
+from synth.scene.sky import clear_sky, cumulus, elevation_gradient
 from synth.scene.terrain import terrain
 from synth.scene.truth import Regime
+from synth.scene.urban import urban
 
 BackdropName = Literal["sky", "cloud", "overcast", "sea", "hills", "farmland", "urban", "space"]
 
@@ -57,16 +58,10 @@ def paint_backdrop(name: BackdropName, rng: np.random.Generator, hw: tuple[int, 
         hw: Rows and columns of the canvas.
         fields: Where textures come from.
     """
-    if name == "space":
-        return Backdrop(Regime.SPACE, space(rng, hw, fields))
     if name == "sea":
-        scene, horizon, strength = sea_surface(rng, hw, fields)
-        return Backdrop(Regime.SEA, scene, max(horizon, 0.0), strength)
-    if name == "overcast":
-        return Backdrop(Regime.OVERCAST, overcast(rng, hw, fields))
-    if name == "hills":
-        return Backdrop(Regime.HILLS, terrain(rng, hw, fields))
-    return Backdrop(Regime[name.upper()], PAINTERS[name](rng, hw, fields))
+        kelvin, horizon, strength = sea(rng, hw, fields)
+        return Backdrop(Regime.SEA, kelvin, max(horizon, 0.0), strength)
+    return Backdrop(Regime[name.upper()], _PAINTERS[name](rng, hw, fields))
 
 
 def space(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) -> FloatImage:
@@ -84,3 +79,11 @@ def space(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) ->
     glow = fields.field(rng, hw=hw, beta=uniform(rng, 3.2, 3.8))
     scene += glow * np.float32(log_uniform(rng, 0.002, 0.02))
     return scene
+
+
+_PAINTERS: Mapping[str, Callable[[np.random.Generator, tuple[int, int], FieldSource], FloatImage]] = MappingProxyType(
+    {
+        "sky": clear_sky, "cloud": cumulus, "overcast": overcast, "hills": terrain,
+        "farmland": farmland, "urban": urban, "space": space,
+    }
+)  # fmt: skip

@@ -84,6 +84,11 @@ class SequenceConfig(BaseModel):
             raise ValueError("sequence.reach_px must be > 0 with drift_px or jitter_px, got 0")
         return self
 
+    @property
+    def sight_reach_px(self) -> int:
+        """How far the line of sight may go: nowhere without drift and jitter."""
+        return self.reach_px if self.drift_px or self.jitter_px else 0
+
 
 DEFAULT_SENSOR = "uncooled_lwir_12um"
 
@@ -128,6 +133,8 @@ class SceneConfig(BaseModel):
         scr: How strong they are.
         impostors: Hard negatives.
         sequence: Motion, or null for frames that have nothing to do with each other.
+        textures: ``shared``: cut from sheets that a block of 1024 scenes shares; ``own``: drawn for each scene, several
+            times slower (:mod:`synth.scene.sheets`).
         frames_per_camera: Consecutive single frames that share a camera; a sequence has one of its own.
         raw: Whether the raw uint16 frames are kept beside the view.
     """
@@ -145,6 +152,7 @@ class SceneConfig(BaseModel):
     scr: ScrConfig = ScrConfig()
     impostors: ImpostorRates = ImpostorRates()
     sequence: SequenceConfig | None = None
+    textures: Literal["shared", "own"] = "shared"
     frames_per_camera: int = Field(default=64, ge=1, le=10_000_000)
     raw: bool = False
 

@@ -97,20 +97,21 @@ def _paint_leaf(
     rows, cols = scene.shape
     reach_rows = abs(cosine) * half_rows + abs(sine) * half_cols + 1.0
     reach_cols = abs(cosine) * half_cols + abs(sine) * half_rows + 1.0
+    by_rows, by_cols, soft = 1.0 / half_rows, 1.0 / half_cols, 0.5 * min(half_rows, half_cols)
+    first, last = max(0, int(col - reach_cols)), min(cols, int(col + reach_cols) + 2)
     for i in range(max(0, int(row - reach_rows)), min(rows, int(row + reach_rows) + 2)):
-        for j in range(max(0, int(col - reach_cols)), min(cols, int(col + reach_cols) + 2)):
+        into, grain = scene[i], texture[i]
+        for j in range(first, last):
             down = cosine * (i - row) - sine * (j - col)
             right = cosine * (j - col) + sine * (i - row)
             if round_shape:
-                square = (down / half_rows) * (down / half_rows) + (right / half_cols) * (right / half_cols)
-                cover = (1.0 - square) * 0.5 * min(half_rows, half_cols) + 0.5
+                a, b = down * by_rows, right * by_cols
+                cover = (1.0 - a * a - b * b) * soft + 0.5
             else:
                 cover = min(half_rows - abs(down), half_cols - abs(right)) + 0.5
-            cover += ragged * texture[i, j]
+            cover = min(cover + ragged * grain[j], 1.0)
             if cover > 0.0:
-                cover = min(cover, 1.0)
-                value = kelvin + fall * down / half_rows + gain * texture[i, j]
-                scene[i, j] += cover * (value - scene[i, j])
+                into[j] += cover * (kelvin + fall * down * by_rows + gain * grain[j] - into[j])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -99,12 +100,10 @@ def _solve_on_seam(
     before = place.copy() if half else None
     if half:
         paste_seam(site.background_dn, rng, row, col, half)
-    solution = site.solve(rendered, row, col, wish.scr)
-    if solution.refusal is None and site.is_shown(rendered, row, col, solution.amplitude_dn):
-        return solution.amplitude_dn
-    if before is not None:
+    amplitude = site.amplitude(rendered, row, col, wish.scr)
+    if amplitude is None and before is not None:
         place[...] = before
-    return None
+    return amplitude
 
 
 def _settled(placed: list[Standing], site: Site) -> list[Standing]:
@@ -113,10 +112,8 @@ def _settled(placed: list[Standing], site: Site) -> list[Standing]:
         return placed
     for _ in range(2):
         for number, target in enumerate(placed):
-            others = [other for other in placed if other is not target]
-            solution = site.solve(target.rendered, target.row, target.col, target.wish.scr, others)
-            if solution.refusal is None:
-                placed[number] = Standing(
-                    target.wish, target.rendered, target.row, target.col, solution.amplitude_dn, target.track
-                )
+            near = site.neighbours(target, placed)
+            amplitude = site.amplitude(target.rendered, target.row, target.col, target.wish.scr, near) if near else None
+            if amplitude is not None:
+                placed[number] = replace(target, amplitude_dn=amplitude)
     return placed

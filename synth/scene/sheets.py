@@ -114,7 +114,7 @@ SHEET_KINDS = (
     SheetKind(beta=(2.3, 3.3), wavelength_px=(12.0, 36.0)),  # crowns of trees
     SheetKind(beta=(2.5, 3.1), wavelength_px=(130.0, 220.0), stretch=(3.0, 7.0), any_turn=True),  # strands of cirrus
 )
-"""What a block holds: the textures the regimes ask for (:mod:`synth.scene.regimes`), over the same ranges."""
+"""What a block holds: the textures the painters of :mod:`synth.scene.backdrops` ask for, over the same ranges."""
 
 
 @dataclass(frozen=True, slots=True)

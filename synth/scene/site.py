@@ -17,10 +17,11 @@ from synth.scene.camera import VirtualCamera
 from synth.scene.detector import FrameNoise, digitise, noise_sigma_dn
 from synth.scene.display import View
 from synth.scene.paint import add_stamp, cover_stamp, turn_patch
-from synth.scene.scr import Solution, Window, amplitude_expected, amplitude_realised, measure_scr
+from synth.scene.scr import amplitude_expected, amplitude_realised, measure_crop
 from synth.scene.shapes import RenderedTarget, render_shape
 from synth.scene.target_config import ScrConfig
 from synth.scene.truth import ImpostorKind, ImpostorTruth
+from synth.scene.window import Window
 from synth.scene.wishes import Wish, draw_scr
 
 
@@ -49,14 +50,15 @@ class Standing:
         return self.row + self.wish.row_subpx, self.col + self.wish.col_subpx
 
     def moved(self, rows: float, cols: float) -> Standing:
-        """Return it displaced by some px, its pixels integrated anew."""
+        """Return it displaced by some px: its pixels integrated anew, its flux the same."""
         if rows == cols == 0.0:
             return self
         places = [at + by for at, by in zip(self.centre(), (rows, cols), strict=True)]
         row, col = (int(np.floor(place + 0.5)) for place in places)
         wish = replace(self.wish, row_subpx=places[0] - row, col_subpx=places[1] - col)
         rendered = render_shape(wish.model, wish.row_subpx, wish.col_subpx)
-        return Standing(wish, rendered, row, col, self.amplitude_dn, self.track)
+        amplitude_dn = self.amplitude_dn * float(self.rendered.stamp.sum() / rendered.stamp.sum())
+        return Standing(wish, rendered, row, col, amplitude_dn, self.track)
 
     def is_inside(self, hw: tuple[int, int], border_px: int) -> bool:
         """Tell whether its mask keeps off the border."""
@@ -102,8 +104,10 @@ class Site:
         reach = rendered.reach_px + spacing_px
         return not self.taken[max(row - reach, 0) : row + reach + 1, max(col - reach, 0) : col + reach + 1].any()
 
-    def solve(self, rendered: RenderedTarget, row: int, col: int, scr: float, others: Sequence[Standing] = ()) -> Solution:
-        """Find the amplitude for a ratio at a place.
+    def amplitude(
+        self, rendered: RenderedTarget, row: int, col: int, scr: float, others: Sequence[Standing] = ()
+    ) -> float | None:
+        """Find the amplitude for a ratio at a place, raw DN; None where the place is refused.
 
         Args:
             rendered: The target.
@@ -114,20 +118,37 @@ class Site:
         """
         window = self.window(rendered, row, col)
         patch = window.patch(rendered.stamp, row=row, col=col)
-        rail = self.camera.sensor.rail_dn
         clean = self._clean(window, others)
-        bare = measure_scr(clean, Window((0, 0, *clean.shape), window.target, window.ring))
-        under = float(clean[window.target].mean())
-        if self.scr.mode == "expected":
-            noise = noise_sigma_dn(self.camera.sensor, under)
-            return amplitude_expected(
-                patch, window, scr=scr, sigma_clutter_dn=bare.sigma_dn, sigma_noise_dn=noise, level_dn=under, rail_dn=rail
-            )
-        assert self.noise is not None
-        if rendered.cover is not None:
-            cover = window.patch(rendered.cover, row=row, col=col)
-            clean += (np.minimum(cover, 1.0) * ((under - bare.contrast_dn) - clean)).astype(np.float32)
-        return amplitude_realised(_counter(clean, patch, self.camera, self.noise, window), patch, window, scr=scr, rail_dn=rail)
+        bare = measure_crop(clean, window)
+        under = float(clean[window.target].mean(dtype=np.float64))
+        around = under - bare.contrast_dn
+        sensor = self.camera.sensor
+        solution = amplitude_expected(
+            patch, window, scr=scr, sigma_clutter_dn=bare.sigma_dn, sigma_noise_dn=noise_sigma_dn(sensor, under),
+            level_dn=under, rail_dn=sensor.rail_dn,
+        )  # fmt: skip
+        if solution.refusal is not None or not self._is_shown(around, solution.amplitude_dn):
+            return None  # in mode `realised` as well: its amplitude spreads around this one, and is costlier to find
+        if self.scr.mode == "realised":
+            assert self.noise is not None
+            if rendered.cover is not None:
+                cover_stamp(clean, rendered.cover, row - window.box[0], col - window.box[1], around)
+            counts = _counter(clean, patch, self.camera, self.noise, window)
+            solution = amplitude_realised(counts, patch, window, scr=scr, rail_dn=sensor.rail_dn)
+            if solution.refusal is not None or not self._is_shown(around, solution.amplitude_dn):
+                return None
+        return solution.amplitude_dn
+
+    def neighbours(self, target: Standing, placed: Sequence[Standing]) -> list[Standing]:
+        """Return the other targets that shine into a target's window."""
+        row0, col0, row1, col1 = self.window(target.rendered, target.row, target.col).box
+        near = []
+        for other in placed:
+            half = other.rendered.stamp.shape[0] // 2
+            rows, cols = row0 - half <= other.row < row1 + half, col0 - half <= other.col < col1 + half
+            if other is not target and rows and cols:
+                near.append(other)
+        return near
 
     def redraw(self, rng: np.random.Generator, wish: Wish) -> Wish:
         """Return a wish for another place: with another ratio where the view decides which place carries which."""
@@ -135,14 +156,12 @@ class Site:
             return wish
         return replace(wish, scr=draw_scr(rng, self.scr) * (1.0 if wish.scr > 0.0 else -1.0))
 
-    def is_shown(self, rendered: RenderedTarget, row: int, col: int, amplitude_dn: float) -> bool:
+    def _is_shown(self, around_dn: float, amplitude_dn: float) -> bool:
         """Tell whether the view shows a target as strongly as it should, and not clipped."""
         if self.scr.view_peak_dn is None or self.view is None:
             return True
-        ring = self.window(rendered, row, col)
-        level = float(ring.crop(self.background_dn)[ring.ring].mean(dtype=np.float64))
         table = self.view.table
-        around, peak = (int(table[min(max(int(at), 0), table.size - 1)]) for at in (level, level + amplitude_dn))
+        around, peak = (int(table[min(max(int(at), 0), table.size - 1)]) for at in (around_dn, around_dn + amplitude_dn))
         low, high = self.scr.view_peak_dn
         return low <= abs(peak - around) <= high and 0 < peak < 255
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from synth.sample import FloatImage
 from synth.scene.clutter import moments
 from synth.scene.draws import chance, log_uniform, uniform
-from synth.scene.sheets import DRAWN, FieldSource
+from synth.scene.sheets import FieldSource
 
 
-def clear_sky(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
+def clear_sky(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) -> FloatImage:
     """Render a smooth elevation gradient with faint, stretched cloud.
 
     Args:
@@ -36,7 +36,7 @@ def clear_sky(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource
     return scene
 
 
-def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
+def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) -> FloatImage:
     """Render broken cloud: a thresholded field with a ragged rim, relief shading and thickness.
 
     Args:

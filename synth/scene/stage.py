@@ -37,7 +37,7 @@ from synth.scene.patches import paste_artefacts
 from synth.scene.placement import Apart, place_targets
 from synth.scene.plates import PlateLibrary
 from synth.scene.shapes import reach_px
-from synth.scene.sheets import SheetCabinet
+from synth.scene.sheets import DRAWN, FieldSource, SheetCabinet
 from synth.scene.site import Site, Standing
 from synth.scene.trajectories import draw_line_of_sight, draw_path
 from synth.scene.truth import ImpostorTruth, Regime
@@ -113,7 +113,7 @@ class Stage:
         self.config, self.seed = config, seed
         self.sensor = config.resolved_sensor()
         self.length = 1 if config.sequence is None else config.sequence.length
-        self._reach_px = 0 if config.sequence is None else config.sequence.reach_px
+        self._reach_px = 0 if config.sequence is None else config.sequence.sight_reach_px
         widest = blur_sigmas(self.sensor.sigma_optics_px[1], jitter_sigma_px=self.sensor.jitter_sigma_px)[0]
         self.margin_px = max(_LEAST_MARGIN_PX, half_taps(widest) + 1) + self._reach_px
         self.noise_dn = noise_sigma_dn(self.sensor, self.sensor.offset_dn)
@@ -160,16 +160,16 @@ class Stage:
         plate_id, backdrop = self._draw_backdrop(number)
         rng = self._rng(Stream.IMPOSTORS, number)
         easel = self._easel(backdrop, rng)
-        impostors = paint_scene_impostors(easel, self.config.impostors, self._sheets.of_scene(number))
+        impostors = paint_scene_impostors(easel, self.config.impostors, self._fields(number))
         picture = self._picture(camera, backdrop, impostors, sight[reference], number, reference)
         site = self._site(picture.frame_dn, camera, number, reference)
-        artefacts = paste_artefacts(site, self.config, camera, rng=rng) if sequence is None else ()
         drawn = draw_hot_pixels(rng, self.config.impostors, self._impostor_scr, self.config.frame_hw)
+        artefacts = paste_artefacts(site, self.config, camera, rng=rng) if sequence is None else ()
         hot_pixels = tuple((pixel, pixel.level_dn(picture.frame_dn, self.noise_dn)) for pixel in drawn)
         passing = (*self.with_defects(picture, hot_pixels, site.background_dn), *artefacts)
         for impostor in passing:
             site.avoid(impostor)
-        targets, num_refused = self._place(site, camera, number, reference)
+        targets, num_refused = self._place(site, camera, number, reference, motion)
         return Scene(
             number, camera_id, camera, backdrop, plate_id, sight, reference, site.background_dn,
             impostors, passing, hot_pixels, tuple(targets), num_refused,
@@ -180,10 +180,10 @@ class Stage:
         is_plate = chance(rng, 0.0 if self.config.plates is None else self.config.plates.share)
         if self.plates is not None and is_plate:
             return self.plates.draw(rng, hw, self.margin_px, self._reach_px)
-        names = tuple(self.config.regimes)
+        names = sorted(self.config.regimes)  # never the order they were written in
         name = names[weighted(rng, [self.config.regimes[name] for name in names])]
         canvas_hw = (hw[0] + 2 * self.margin_px, hw[1] + 2 * self.margin_px)
-        return "", paint_backdrop(name, rng, canvas_hw, self._sheets.of_scene(number))
+        return "", paint_backdrop(name, rng, canvas_hw, self._fields(number))
 
     def _picture(
         self,
@@ -196,7 +196,7 @@ class Stage:
     ) -> Picture:
         rng = self._rng(Stream.FLICKER, number * self.length + frame)
         stubs = draw_stripe_stubs(rng, self.config.impostors, self._impostor_scr, self.config.frame_hw)
-        if backdrop.water_row is not None and self.length > 1:
+        if backdrop.water_row is not None and self.config.sequence is not None:
             backdrop = replace(backdrop, kelvin=backdrop.kelvin.copy())  # glints stay on one frame
         glints = paint_glints(self._easel(backdrop, rng), self.config.impostors, backdrop)
         whole = np.floor(sight_px + 0.5)
@@ -226,15 +226,20 @@ class Stage:
             view = fit_view(counts, self.sensor, rng=self._rng(Stream.VIEW, index))
         return Site(frame_dn.copy(), camera, self.config.scr, noise, view)
 
-    def _place(self, site: Site, camera: VirtualCamera, number: int, reference: int) -> tuple[list[Standing], int]:
+    def _place(
+        self, site: Site, camera: VirtualCamera, number: int, reference: int, motion: np.random.Generator
+    ) -> tuple[list[Standing], int]:
         rng, sequence = self._rng(Stream.TARGETS, number), self.config.sequence
         wishes = []
         for _ in range(draw_count(rng, self.config.targets)):
             wish = draw_wish(rng, self.config, camera)
             wish = replace(wish, seam_px=draw_seam(rng, self.config, wish))
-            wishes.append(wish if sequence is None else replace(wish, path=draw_path(rng, sequence, reference)))
+            wishes.append(wish if sequence is None else replace(wish, path=draw_path(motion, sequence, reference)))
         apart = None if sequence is None else _apart(sequence, self.config.targets.min_spacing_px)
         return place_targets(wishes, site, self.config.targets, rng=rng, is_apart=apart)
+
+    def _fields(self, number: int) -> FieldSource:
+        return DRAWN if self.config.textures == "own" else self._sheets.of_scene(number)
 
     def _easel(self, backdrop: Backdrop, rng: np.random.Generator) -> Easel:
         noise = self.noise_dn / self.sensor.gain_dn_per_k

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from synth.sample import FloatImage
 from synth.scene.draws import chance, log_uniform, sign, uniform
 from synth.scene.layers import LEAF_COLUMNS, Leaf, paint_leaves, paint_table
-from synth.scene.sheets import DRAWN, FieldSource
+from synth.scene.sheets import FieldSource
 from synth.scene.sky import clear_sky
 
 
-def urban(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource = DRAWN) -> FloatImage:
+def urban(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) -> FloatImage:
     """Render a skyline, far blocks first, the camera slightly rolled.
 
     Args:

@@ -95,6 +95,7 @@ def seam_half_px(rng: np.random.Generator, rendered: RenderedTarget) -> int:
 def draw_seam(rng: np.random.Generator, config: SceneConfig, wish: Wish) -> int:
     """Draw whether a target stands on a pasted patch, as often as patches are pasted without one; return its half side."""
     mean = config.targets.mean_count
-    if config.sequence is not None or not chance(rng, config.impostors.seam_patch / mean if mean > 0.0 else 0.0):
+    has_seams = config.sequence is None and mean > 0.0
+    if not chance(rng, config.impostors.seam_patch / mean if has_seams else 0.0):
         return 0
     return seam_half_px(rng, render_shape(wish.model, wish.row_subpx, wish.col_subpx))

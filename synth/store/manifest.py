@@ -249,7 +249,9 @@ def _check_types(manifest: Manifest) -> None:
     _require(all(_ARRAY_NAME.fullmatch(name) for name in content["arrays"]), "arrays: names must be plain")
     sources = content["sources"]
     _require(isinstance(sources["digest"], str) and isinstance(sources["path"], str | None), "sources: path or digest")
-    _require(all(isinstance(row["id"], str) for row in sources["frames"]), "sources: ids must be text")
+    rows = [*sources["frames"], *sources.get("plates", ())]
+    _require(all(isinstance(row["id"], str) for row in rows), "sources: ids must be text")
+    _require(type(sources.get("num_rendered", 0)) is int, "sources: num_rendered must be an integer")
     _require(isinstance(content["recipe"]["source"], dict) and isinstance(content["algo_version"], int), "recipe")
     _require(content["state"] in ("generating", "complete"), "state must be generating or complete")
     if content["state"] == "complete":
@@ -283,7 +285,7 @@ def _leaf_differences(a: Any, b: Any, key: str = "") -> Iterator[tuple[str, Any,
 
 
 def _source_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[str]:
-    old, new = ({row["id"]: row for row in rows} for rows in (mine, theirs))
+    old, new = ({row["id"]: sha256_of_json({**row, "image": "", "mask": ""}) for row in rows} for rows in (mine, theirs))
     changed = [name for name in old.keys() & new.keys() if old[name] != new[name]]
     groups = {"gone": old.keys() - new.keys(), "new": new.keys() - old.keys(), "changed": changed}
     return [

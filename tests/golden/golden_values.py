@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import load_recipe, recipe_names
+from synth.plan import Plan
 from synth.recipe import CorpusSource, SynthesisRecipe
+from synth.render_scenes import TruthRenderer
 from synth.rng import Stream, keyed_generator
-from synth.scene import BuiltinConfig
+from synth.sample import TargetKind
+from synth.scene import SceneConfig
+from synth.scene.config import SequenceConfig, TargetsConfig
+from synth.scene.presets import SENSOR_PRESETS
+from synth.sources import SourceTable
 from synth.store.schema import record_dtype, sample_digest
 from tests.support.builders import frame_of, mini_frames, renderer_of_recipe, scene, texture, write_corpus
 
@@ -38,17 +44,36 @@ DRAWS = {
 """Every way in which ``synth`` takes values from a generator; numpy does not promise them across versions."""
 
 
+MIXED_RECIPES = tuple(name for name in recipe_names() if name != "scenes")
+"""Recipes that mix noise into source frames."""
+
+
 def golden_values(work: Path) -> dict[str, str]:
     """Return name -> hash of everything golden, in an empty folder."""
     corpus = write_golden_corpus(work / "corpus")
     values = {f"draws/{name}": _sha256(draw(keyed_generator(7, Stream.NOISE, 3))) for name, draw in DRAWS.items()}
-    for name in recipe_names():
+    for name in MIXED_RECIPES:
         recipe = load_recipe(name, SynthesisRecipe, [f"num_synthetic={NUM_SYNTHETIC}"])
         on_corpus = {"source": CorpusSource(path=str(corpus)), "split": "trainval"}
-        built_in = {"source": BuiltinConfig(num_frames=5), "split": None}
-        for source, keys, root in (("corpus", on_corpus, corpus), ("builtin", built_in, None)):
+        scenes = {"source": SceneConfig(num_frames=5, targets=TargetsConfig(empty_share=0)), "split": None}
+        for source, keys, root in (("corpus", on_corpus, corpus), ("scenes", scenes, None)):
             values |= {f"{name}/{source}/{k}": v for k, v in _hashes_of(recipe.model_copy(update=keys), root).items()}
-    return values
+    return values | {f"scenes/{sensor}": _hash_of_scenes(sensor) for sensor in SENSOR_PRESETS}
+
+
+def _hash_of_scenes(sensor: str) -> str:
+    """Hash of a few rendered scenes of a sensor, single and of a sequence, with their raw frames and columns."""
+    hashes = []
+    for sequence in (None, SequenceConfig(length=4)):
+        source = SceneConfig(num_frames=8, frame_hw=(96, 128), sensor=sensor, sequence=sequence, raw=True)
+        recipe = SynthesisRecipe(name="scenes", source=source, split=None, canvas_hw=(96, 128), num_synthetic=0)
+        renderer = TruthRenderer(recipe, SourceTable((), TargetKind.SCENE, num_rendered=8))
+        image, mask, raw = (np.empty(recipe.canvas_hw, kind) for kind in (np.uint8, np.uint8, np.uint16))
+        for row in Plan(recipe, 8):
+            record = np.zeros(1, record_dtype(recipe.max_targets, recipe.impostor_slots))
+            renderer.fill(row, image, mask, raw, record, 0)
+            hashes.append(sample_digest(image, mask, record.tobytes(), raw))
+    return hashlib.sha256(b"".join(hashes)).hexdigest()
 
 
 def write_golden_corpus(root: Path) -> Path:

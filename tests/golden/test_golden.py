@@ -7,12 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from pipelines.config import recipe_names
 from synth.rng import ALGO_VERSION
-from tests.golden.golden_values import ADVICE, DRAWS, load
+from tests.golden.golden_values import ADVICE, DRAWS, MIXED_RECIPES, load
 from tests.golden.make_golden import main
 
-GROUPS = ["draws", *(f"{name}/{source}" for name in recipe_names() for source in ("corpus", "builtin"))]
+GROUPS = ["draws", "scenes", *(f"{name}/{source}" for name in MIXED_RECIPES for source in ("corpus", "scenes"))]
 
 
 @pytest.fixture(scope="module")

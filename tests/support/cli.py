@@ -129,10 +129,10 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 SMALL = (
-    "split=trainval", "canvas_hw=[64,64]", "noise.window_px=16", "noise.stride_px=16", "store.shard_images=8",
+    "split=trainval", "canvas_hw=[64,64]", "noise.window_px=16", "noise.stride_px=16", "store.shard_images=20",
     "num_synthetic=300",
 )  # fmt: skip
-"""Overrides that turn the preset sirst5k into 4 originals and 300 copies of the hand-made corpus, in 38 shards."""
+"""Overrides that turn the preset sirst5k into 4 originals and 300 copies of the hand-made corpus, in 16 shards."""
 
 
 def small(corpus: Path, out: Path, *options: object, sets: Sequence[str] = (), cluster: str = "sync") -> list[object]:

@@ -125,7 +125,7 @@ def test_rule_over_several_keys():
     ("name", "expected"),
     [
         ("sirst5", "recipe 'sirst5': no shipped recipe has this name; did you mean sirst5k?"),
-        ("xyz", "known: demo, sirst5k, sirst5k_plus, sirst5k_released_driver"),
+        ("xyz", "known: demo, scenes, sirst5k, sirst5k_plus, sirst5k_released_driver"),
         ("nothing.yaml", "recipe nothing.yaml: No such file or directory; give a YAML file or one of: demo"),
         ("./folder.yaml/", "recipe folder.yaml: "),
         ("", "recipe '': no shipped recipe"),

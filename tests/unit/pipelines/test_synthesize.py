@@ -109,7 +109,7 @@ def test_no_source(tmp_path):
 
 def test_source_for_a_recipe_that_reads_none(small_corpus, tmp_path):
     ended = call("synthesize", "demo", "--source", small_corpus, "--out", tmp_path / "x.zarr")
-    ended.refused(2, "--source: recipe demo has a builtin source, which reads no folder; drop --source")
+    ended.refused(2, "--source: recipe demo has a scenes source, which reads no folder; drop --source")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 import synth.recipe
 from pipelines.config import load_recipe, recipe_names
 from synth.recipe import SynthesisRecipe
+from synth.scene import render_scene
 
 BASE: dict[str, Any] = {"name": "base"}
 
@@ -27,7 +28,7 @@ def recipe(**keys: Any) -> SynthesisRecipe:
         ({"store": {"shards": 1}}, "store.shards"),
         ({"passes": [{"alpha": 0.1, "beta": 90}]}, "passes.0.beta"),
         ({"source": {"kind": "corpus", "num_frames": 3}}, "source.corpus.num_frames"),
-        ({"source": {"kind": "builtin", "path": "x"}}, "source.builtin.path"),
+        ({"source": {"kind": "scenes", "path": "x"}}, "source.scenes.path"),
         ({"source": {"kind": "video"}}, "source"),
         ({"source": {"path": "x"}}, "source"),
         ({"seed": -1}, "seed"),
@@ -125,13 +126,14 @@ CONTENT_CHANGES = [
     {"num_synthetic": 100},
     {"num_synthetic": "published"},
     {"max_targets": 17},
+    {"max_impostors": 17},
     {"passes": [{"alpha": 0.2}]},
     {"passes": [{"side": 4}]},
     {"passes": [{}, {}]},
     {"passes": [{"alpha": 0.2}, {}]},
     {"passes": [{}, {"alpha": 0.2}]},
-    {"source": {"kind": "builtin"}},
-    {"source": {"kind": "builtin", "num_frames": 3}},
+    {"source": {"kind": "scenes"}},
+    {"source": {"kind": "scenes", "num_frames": 3}},
     *({"source": {"kind": "corpus", key: value}} for key, value in
       (("layout", "pairs"), ("split_list", "v2"), ("max_level", 16383), ("mask_scale", "auto"))),
     *({"noise": {key: value}} for key, value in
@@ -172,15 +174,26 @@ def _fields() -> set[tuple[str, str | None]]:
     return found - {("source", "kind")}
 
 
-def test_the_hash_covers_every_field_of_the_built_in_source():
+def test_the_hash_covers_every_field_of_rendered_scenes():
     changes = {
-        "num_frames": 3, "frame_hw": [64, 64], "regimes": ["sky"], "empty_share": 0.5, "two_target_share": 0.5,
-        "many_target_share": 0.5, "scr_range": [3, 4],
+        "num_frames": 3, "frame_hw": [64, 64], "sensor": "stress_low_scr", "sensor_overrides": {"jitter_sigma_px": 0.1},
+        "regimes": {"sky": 1.0}, "plates": {"path": "x", "share": 0.4}, "targets": {"empty_share": 0.5}, "scr": {"high": 10.0},
+        "impostors": {"streak": 0.5}, "sequence": {"length": 3}, "frames_per_camera": 3, "raw": True,
     }  # fmt: skip
-    builtin = recipe(source={"kind": "builtin"})
-    assert set(type(builtin.source).model_fields) == {"kind", *changes}
-    hashes = {recipe(source={"kind": "builtin", key: value}).hash() for key, value in changes.items()}
-    assert len(hashes | {builtin.hash()}) == len(changes) + 1
+    plain = recipe(source={"kind": "scenes"}, num_synthetic=0)
+    assert set(type(plain.source).model_fields) == {"kind", *changes}
+    sizes = {"frame_hw": {"canvas_hw": [64, 64]}}
+    hashes = {
+        recipe(source={"kind": "scenes", key: value}, num_synthetic=0, **sizes.get(key, {})).hash()
+        for key, value in changes.items()
+    }
+    assert len(hashes | {plain.hash()}) == len(changes) + 1
+
+
+def test_scenes_do_not_depend_on_the_order_of_their_regimes():
+    ways = [recipe(source={"kind": "scenes", "regimes": r}) for r in ({"sky": 1, "sea": 2}, {"sea": 2, "sky": 1})]
+    first, second = (render_scene(way.source, 0, 5).levels for way in ways)
+    assert ways[0].hash() == ways[1].hash() and (first == second).all()
 
 
 def test_a_new_algorithm_has_new_hashes(monkeypatch):

@@ -261,9 +261,9 @@ def test_a_recipe_without_folder_says_what_to_pass():
 
 
 def test_the_built_in_source_needs_no_folder():
-    recipe = recipe_of(source={"kind": "builtin", "num_frames": 6, "frame_hw": (64, 96)}, seed=3)
+    recipe = recipe_of(source={"kind": "scenes", "num_frames": 6, "frame_hw": (64, 96), "targets": {"empty_share": 0}}, seed=3)
     table, bank = scan(recipe)
-    assert ids(table) == [f"builtin-{i:06d}" for i in range(6)] and table.target_kind is TargetKind.SCENE
+    assert ids(table) == [f"scene-{i:06d}" for i in range(6)] and table.target_kind is TargetKind.SCENE
     assert {record.hw for record in table.frames} == {(64, 96)} and table.targets_per_frame().min() >= 1
     assert len(bank) > 0 and table.leakage == {} and {record.image for record in table.frames} == {""}
     again, same = scan(recipe, threads=3)

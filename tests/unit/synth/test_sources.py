@@ -144,9 +144,9 @@ def test_deep_frames_are_read_at_their_own_scale(tmp_path):
 
 
 def test_generated_frames_are_checked_as_well():
-    recipe = recipe_of(source={"kind": "builtin", "num_frames": 3, "frame_hw": (64, 64)})
+    recipe = recipe_of(source={"kind": "scenes", "num_frames": 3, "frame_hw": (64, 64)})
     table, _ = scan(recipe)
-    assert TableReader(recipe, table, None).read(2).id == "builtin-000002"
+    assert TableReader(recipe, table, None).read(2).id == "scene-000002"
     forged = replace(table, frames=(*table.frames[:2], replace(table.frames[2], pixels_sha256="0" * 64)))
-    with pytest.raises(SourceError, match=r"generated frame builtin-000002: changed since the store was begun"):
+    with pytest.raises(SourceError, match=r"generated frame scene-000002: changed since the store was begun"):
         TableReader(recipe, forged, None).read(2)

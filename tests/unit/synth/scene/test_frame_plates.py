@@ -67,7 +67,7 @@ def test_every_turn_and_mirror_reproduces_the_plate(tmp_path: Path) -> None:
     seen = set()
     for index in range(60):
         window = draw(library, index)[1].kelvin[MARGIN:-MARGIN, MARGIN:-MARGIN]
-        for turn, form in enumerate((p[::a, ::b] for p in (plate, plate.T) for a in (1, -1) for b in (1, -1))):
+        for turn, form in enumerate(p[::a, ::b] for p in (plate, plate.T) for a in (1, -1) for b in (1, -1)):
             if np.corrcoef(window.ravel(), form.ravel())[0, 1] > 0.9999:
                 seen.add(turn)
     assert seen == set(range(8))
@@ -86,7 +86,7 @@ def test_windows_avoid_targets(tmp_path: Path) -> None:
             backdrop = library.draw(keyed_generator(0, Stream.SCENE, index), (64, 64), MARGIN, moves_px)[1]
             window = backdrop.kelvin[MARGIN:-MARGIN, MARGIN:-MARGIN]
             levels = window * (plate.span / 10.0) + plate.middle
-            firsts.append(int(round(float(levels.min()) - 50.0)) * 2)
+            firsts.append(round(float(levels.min()) - 50.0) * 2)
         assert min(firsts) >= moves_px  # the mask lies in column 0; two columns share a level
         assert min(firsts) < moves_px + 40
 
@@ -144,5 +144,5 @@ def test_real_plates(sirst_data: Path) -> None:
 def test_labelled_real_plates_come_from_the_training_split(sirst_data: Path) -> None:
     library = PlateLibrary(PlatesConfig(path=str(sirst_data / "sirst-v1"), split="train"))
     assert len(library.frames) == 256
-    with pytest.raises(SourceError, match="plates.split must be train or trainval"):
+    with pytest.raises(SourceError, match=r"plates\.split must be train or trainval"):
         PlateLibrary(PlatesConfig(path=str(sirst_data / "sirst-v1"), split=None))

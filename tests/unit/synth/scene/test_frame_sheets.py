@@ -22,9 +22,7 @@ def test_a_field_does_not_depend_on_what_came_before() -> None:
     first, second = SheetFields(3, 5, 128), SheetFields(3, 5, 128)
     second.field(rng(9), hw=HW, beta=2.5, f0=1 / 20)
     for beta, f0 in ((3.5, 1 / 256), (2.7, 1 / 40)):
-        np.testing.assert_array_equal(
-            first.field(rng(), hw=HW, beta=beta, f0=f0), second.field(rng(), hw=HW, beta=beta, f0=f0)
-        )
+        np.testing.assert_array_equal(first.field(rng(), hw=HW, beta=beta, f0=f0), second.field(rng(), hw=HW, beta=beta, f0=f0))
 
 
 def test_blocks_and_seeds_differ() -> None:

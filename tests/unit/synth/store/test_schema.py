@@ -37,7 +37,10 @@ def test_types_are_on_the_allow_list_and_every_column_is_explained():
 
 
 def test_codes_never_move():
-    assert CODE_TABLES == {"sample/kind": {"original": 0, "negative": 1}, "target/kind": {"real": 0, "scene": 1}}
+    assert CODE_TABLES["sample/kind"] == {"original": 0, "negative": 1}
+    assert CODE_TABLES["target/kind"] == {"real": 0, "scene": 1}
+    assert CODE_TABLES["target/scr_mode"] == {"expected": 0, "realised": 1}
+    assert CODE_TABLES["target/level"] == {"point": 0, "blob": 1, "extended": 2, "group": 3}
     assert (SampleKind.ORIGINAL, SampleKind.NEGATIVE, TargetKind.REAL, TargetKind.SCENE) == (0, 1, 0, 1)
 
 
