@@ -157,7 +157,10 @@ def _list_index(at: list[Any], part: str, override: str) -> int:
 
 def _describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """Turn pydantic's faults into one line each: dotted key, rule, value, nearest name."""
-    for fault in error.errors():
+    faults = error.errors()
+    for fault in faults:
+        if fault["type"] == "too_short" and any(f["loc"][: len(fault["loc"])] == fault["loc"] != f["loc"] for f in faults):
+            continue  # a list whose items are faulty counts as empty; their own lines say what is wrong
         key = ".".join(str(part) for part in fault["loc"] if part not in _union_tags(model)) or "recipe"
         if fault["type"] == "extra_forbidden":
             known = _known_names(model, fault["loc"][:-1])

@@ -127,7 +127,7 @@ def print_report(report: Report) -> None:
             cells = "".join(f"{_span(scores.intervals[column]):>{_CELL}}" for column in _COLUMNS)
             print(f"{'95 % over frames':<{width}} {'':>7} {'':>8}{cells}")
     for name, scores in report.rows.items():
-        if scores.mode != "native":
+        if name == scores.mode != "native":
             print(f"{name}: {scores.geometry}, recall (pixAcc) {_number(scores.recall)} %")
     if report.canonical is not None:
         _print_canonical(report.rows["native"], report.canonical)

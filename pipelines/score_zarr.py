@@ -14,6 +14,10 @@ from synth.store.codec import MISSING_CHUNK, DamagedChunkError, decode_chunk, in
 from synth.store.files import path_below, read_json
 from synth.store.metadata import MAX_METADATA_BYTES, read_array_metadata
 
+_ABSENT = (
+    "a missing chunk is never read as zeros; write the array again, with config={'write_empty_chunks': True},"
+    " because zarr leaves frames of zeros out"
+)
 _ALLOWED = "zarr format 3, bytes + zstd (uint16: blosc) + crc32c, whole frames in every chunk"
 
 
@@ -79,9 +83,7 @@ class ZarrStack:
             data = path.read_bytes() if spec.shard is None else _chunk_of_shard(path, number % per_file, per_file)
             decode_chunk(data, out)
         except OSError as error:
-            raise StoreError(
-                f"{path}: {error.strerror}; a missing chunk is never read as zeros, write the array again"
-            ) from error
+            raise StoreError(f"{path}: {error.strerror}; {_ABSENT}") from error
         except DamagedChunkError as error:
             raise DamagedChunkError(f"{path}: {error}; write the array again") from error
         return out
@@ -96,6 +98,6 @@ def _chunk_of_shard(path: Path, chunk: int, num_chunks: int) -> bytes:
         file.seek(size - tail)
         offset, length = parse_index(file.read(tail), size)[chunk].tolist()
         if offset >= MISSING_CHUNK:
-            raise DamagedChunkError("the shard holds no such chunk")
+            raise StoreError(f"{path}: the shard holds no chunk {chunk}; {_ABSENT}")
         file.seek(offset)
         return file.read(length)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from synth.errors import RefusalError, RenderError, SourceError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.plan import Plan
+from synth.recipe import SynthesisRecipe
 from synth.render import Renderer
 from synth.render_scenes import TruthRenderer
-from synth.recipe import SynthesisRecipe
 from synth.sources import SourceTable, TableReader
 from synth.store.codec import encode_chunk
 from synth.store.commit import ShardCommit, hash_digests, retract_commit, shard_faults

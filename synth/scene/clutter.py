@@ -92,14 +92,28 @@ def power_law_profile(rng: np.random.Generator, *, length: int, beta: float, f0:
         float32 (length,) with mean 0 and standard deviation 1.
     """
     grid = int(scipy.fft.next_fast_len(2 * length, real=True))
-    frequency = np.arange(grid // 2 + 1, dtype=np.float64) / grid
-    amplitude = _root_power(frequency * frequency + f0 * f0, beta)
-    amplitude[0] = 0.0
-    spectrum = _coefficients(rng, (grid // 2 + 1,))
-    spectrum *= amplitude[:, None].astype(np.float32)
-    profile = scipy.fft.irfft(spectrum.view(np.complex64)[:, 0], n=grid)[:length]
-    standard: FloatImage = standardise(np.ascontiguousarray(profile)[None, :])[0]
+    draws = np.frombuffer(rng.bytes(4 * (grid // 2 + 1)), dtype="<i2").reshape(-1, 2)
+    spectrum = _profile_spectrum(draws, grid, int(beta / BETA_STEP + 0.5), f0)
+    profile = scipy.fft.irfft(spectrum, n=grid)[:length]
+    standard: FloatImage = standardise(profile[None, :])[0]
     return standard
+
+
+@numba.njit(cache=True, nogil=True)
+def _profile_spectrum(draws: npt.NDArray[np.int16], grid: int, eighths: int, f0: float) -> npt.NDArray[np.complex64]:
+    """Scale uniform coefficients by (f0^2 + f^2)^(-beta/4), beta in steps of ``BETA_STEP``; the mean is 0."""
+    spectrum = np.zeros(draws.shape[0], np.complex64)
+    for n in range(1, draws.shape[0]):
+        root = (n / grid) * (n / grid) + f0 * f0
+        power = 1.0
+        for _ in range(eighths // 32):
+            power *= root
+        for bit in (16, 8, 4, 2, 1):
+            root = np.sqrt(root)
+            if eighths & bit:
+                power *= root
+        spectrum[n] = np.complex64(complex(draws[n, 0] / power, draws[n, 1] / power))
+    return spectrum
 
 
 @numba.njit(cache=True, nogil=True)

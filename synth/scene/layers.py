@@ -137,12 +137,14 @@ def paint_ridge(
         rim_kelvin: Extra temperature at the edge itself (haze below zero, sunlit crest above).
         rim_px: Depth over which the rim fades, px.
     """
-    rows, cols = scene.shape
-    for i in range(max(int(outline_rows.min()) - 1, 0), rows):
-        for j in range(cols):
-            depth = i - outline_rows[j]
-            cover = min(depth + 0.5, 1.0)
-            if cover > 0.0:
-                fade = rim_px / (rim_px + max(depth, 0.0))
-                value = kelvin + gain * (1.0 - 0.6 * fade) * texture[i, j] + fall_per_px * depth + rim_kelvin * fade
-                scene[i, j] += cover * (value - scene[i, j])
+    half, zero, one, less = np.float32(0.5), np.float32(0.0), np.float32(1.0), np.float32(0.6)
+    base, grain, fall = np.float32(kelvin), np.float32(gain), np.float32(fall_per_px)
+    rim, reach = np.float32(rim_kelvin), np.float32(rim_px)
+    for i in range(max(int(outline_rows.min()) - 1, 0), scene.shape[0]):
+        into, fine, row = scene[i], texture[i], np.float32(i)
+        for j in range(into.size):
+            depth = row - outline_rows[j]
+            cover = min(max(depth + half, zero), one)
+            fade = reach / (reach + max(depth, zero))
+            value = base + grain * (one - less * fade) * fine[j] + fall * depth + rim * fade
+            into[j] += cover * (value - into[j])

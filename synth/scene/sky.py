@@ -134,20 +134,35 @@ def _outer_sum(column: npt.NDArray[np.float32], row: npt.NDArray[np.float32]) ->
     return out
 
 
-def lit_relief(height: FloatImage, rng: np.random.Generator, reach_px: float) -> FloatImage:
-    """Shade a height field as if lit from the upper left or right: height less its copy that trails along the light.
+def lit_relief(
+    height: FloatImage, rng: np.random.Generator, reach_px: float, growth: FloatImage, growth_share: float
+) -> FloatImage:
+    """Shade a height field as if lit from the upper left or right, and add what grows on it.
+
+    The relief is the height less its copy that trails along the light.
 
     Args:
         height: float32 (H, W), any unit.
         rng: Source of the side.
         reach_px: Length over which the shadow trails off, px.
+        growth: float32 (H, W), standard deviation 1.
+        growth_share: Factor on it.
 
     Returns:
-        float32 (H, W) with mean 0 and standard deviation 1, limited to 2.5 standard deviations.
+        float32 (H, W): relief of mean 0 and deviation 1, limited to 2.5, plus the growth.
     """
     shadow, mean, scale = _relief(height, height, 0.0, rng, reach_px)
-    shaded: FloatImage = np.clip((shadow - np.float32(mean)) * np.float32(scale), -2.5, 2.5)
-    return shaded
+    _add_growth(shadow, growth, np.float32(mean), np.float32(scale), np.float32(growth_share))
+    return shadow
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_growth(shadow: FloatImage, growth: FloatImage, mean: np.float32, scale: np.float32, share: np.float32) -> None:
+    limit = np.float32(2.5)
+    for i in range(shadow.shape[0]):
+        into, fine = shadow[i], growth[i]
+        for j in range(into.size):
+            into[j] = min(max((into[j] - mean) * scale, -limit), limit) + share * fine[j]
 
 
 def _relief(

@@ -103,7 +103,7 @@ def _paint_part(
 ) -> None:
     cosine, sine = portable.cos_sin(part[4])
     half, width = part[2], part[3]
-    reach = 2.0 * half + width + 1.0
+    reach = (2.0 * half if part[6] == TAIL else half) + width
     centre_row, centre_col = row + part[0], col + part[1]
     first_row, last_row = _fine_range(centre_row, reach, warm.shape[0])
     first_col, last_col = _fine_range(centre_col, reach, warm.shape[1])
@@ -153,26 +153,40 @@ def _pixel_weights(sigma_px: float) -> npt.NDArray[np.float64]:
 def _to_pixels(fine: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], side: int) -> npt.NDArray[np.float64]:
     """Average sub-pixels into pixels with a separable weight table; the middle of pixel p is sub-pixel 4p + 1.5."""
     half = weights.size // 2
-    used = np.zeros(fine.shape[0], np.bool_)
-    for i in range(fine.shape[0]):
-        used[i] = fine[i].max() > 0.0
-    binned = np.zeros((side, fine.shape[1]))
+    top, bottom, left, right = _extent(fine)
+    line = np.empty(right - left)
+    columns = np.empty((right - left, side))  # transposed, so that the second pass runs along it
     for p in range(side):
         first = p * SUPERSAMPLING + SUPERSAMPLING // 2 - half
-        line = binned[p]
-        for k in range(max(0, -first), min(2 * half, fine.shape[0] - first)):
-            if used[first + k]:
-                weight, source = weights[k], fine[first + k]
-                for j in range(fine.shape[1]):
-                    line[j] += weight * source[j]
+        line[:] = 0.0
+        for k in range(max(0, top - first), min(2 * half, bottom - first)):
+            _add_scaled(line, weights[k], fine[first + k, left:right])
+        columns[:, p] = line
     out = np.zeros((side, side))
     for q in range(side):
-        first = q * SUPERSAMPLING + SUPERSAMPLING // 2 - half
-        for k in range(max(0, -first), min(2 * half, fine.shape[1] - first)):
-            weight = weights[k]
-            for p in range(side):
-                out[p, q] += weight * binned[p, first + k]
-    return out
+        first = q * SUPERSAMPLING + SUPERSAMPLING // 2 - half - left
+        for k in range(max(0, -first), min(2 * half, right - left - first)):
+            _add_scaled(out[q], weights[k], columns[first + k])
+    return out.T.copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_scaled(target: npt.NDArray[np.float64], factor: float, source: npt.NDArray[np.float64]) -> None:
+    for j in range(target.size):
+        target[j] += factor * source[j]
+
+
+@numba.njit(cache=True, nogil=True)
+def _extent(fine: npt.NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """Return the half-open rows and columns that hold anything."""
+    rows, cols = fine.shape
+    top, bottom, left, right = rows, 0, cols, 0
+    for i in range(rows):
+        for j in range(cols):
+            if fine[i, j] > 0.0:
+                top, bottom = min(top, i), i + 1
+                left, right = min(left, j), max(right, j + 1)
+    return top, max(bottom, top), left, max(right, left)
 
 
 def peak_component(stamp: Stamp, threshold: float) -> npt.NDArray[np.bool_]:

@@ -54,9 +54,8 @@ def _paint_ridges(
     """Paint ridges far to near, the farther the nearer to the sky; return the row where the next would begin."""
     hw = (scene.shape[0], scene.shape[1])
     height = fields.field(rng, hw=hw, beta=uniform(rng, 3.0, 3.5), f0=1 / 120, stretch=uniform(rng, 1.0, 2.0))
-    slopes = lit_relief(height, rng, uniform(rng, 2.0, 8.0))
     growth = fields.field(rng, hw=hw, beta=uniform(rng, 2.4, 3.0), f0=1 / 40)
-    slopes += np.float32(uniform(rng, 0.2, 0.9)) * growth
+    slopes = lit_relief(height, rng, uniform(rng, 2.0, 8.0), growth, uniform(rng, 0.2, 0.9))
     for depth in range(num):
         near = (depth + 1.0) / (num + 1.0)
         rough = power_law_profile(rng, length=hw[1], beta=uniform(rng, 2.4, 3.4), f0=1 / 250)

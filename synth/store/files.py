@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from synth.errors import RefusalError, StoreError
 
 PARTIAL_SUFFIX = ".partial"
 MAX_JSON_BYTES = 512 * 2**20
+BLOCK_BYTES = 2**20
 
 
 def write_durably(path: Path, parts: Sequence[bytes]) -> str:
@@ -42,12 +43,12 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w+b", buffering=0) as file:
-            for part in parts:
-                _write_all(file.fileno(), part)
-                digest.update(part)
+            for block in _in_blocks(parts):
+                _write_all(file.fileno(), block)
+                digest.update(block)
             os.fsync(file.fileno())
             file.seek(0)
-            if any(file.read(len(part)) != part for part in parts if part):
+            if any(file.read(len(block)) != block for block in _in_blocks(parts)):
                 raise StoreError(f"{path}: the file system gave back other bytes than were written; check the disk")
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
@@ -125,6 +126,20 @@ def sync_path(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _in_blocks(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Join pieces to blocks of about a MiB: fewer calls cost the kernel less per byte."""
+    block: list[bytes] = []
+    size = 0
+    for part in parts:
+        block.append(part)
+        size += len(part)
+        if size >= BLOCK_BYTES:
+            yield b"".join(block)
+            block, size = [], 0
+    if size:
+        yield b"".join(block)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

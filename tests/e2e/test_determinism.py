@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from pipelines.cluster import open_client
 from synth.generate import generate
@@ -173,15 +173,3 @@ def test_worker_killed_in_the_middle(corpus, reference, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in before} == before, "finished shards are not written again"
     assert Manifest.load(store).content_hash == Manifest.load(reference).content_hash
     assert run("verify", store).rc == 0
-
-
-def test_scheduler_in_this_process_and_moved_sources(corpus, reference, tmp_path):
-    """The address of a cluster somebody else made; the sources lie elsewhere than for the reference."""
-    moved = tmp_path / "elsewhere"
-    moved.symlink_to(corpus)
-    with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, host="127.0.0.1", protocol="tcp", dashboard_address=None,
-        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-    ) as cluster:  # fmt: skip
-        ended = run("synthesize", *small(moved, tmp_path / "x.zarr", cluster=cluster.scheduler_address))
-    assert ended.rc == 0 and ended.content_hash == Manifest.load(reference).content_hash

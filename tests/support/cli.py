@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,23 @@ def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for a started command."""
     stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     return Ended(process.returncode, stdout, stderr)
+
+
+def run_on_terminal(module: str, *arguments: object) -> tuple[int, str]:
+    """Run a command on a pseudo-terminal of 100 columns; return its exit code and what it showed."""
+    primary, secondary = os.openpty()
+    termios.tcsetwinsize(secondary, (30, 100))
+    process = subprocess.Popen(
+        command(module, *arguments), env=environment(), cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=secondary,
+        stderr=secondary,
+    )  # fmt: skip
+    os.close(secondary)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+        while part := os.read(primary, 4096):
+            shown += part
+    os.close(primary)
+    return process.wait(TIMEOUT_S), shown.decode()
 
 
 def call(module: str, *arguments: object) -> Ended:

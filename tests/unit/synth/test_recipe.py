@@ -178,7 +178,7 @@ def test_the_hash_covers_every_field_of_rendered_scenes():
     changes = {
         "num_frames": 3, "frame_hw": [64, 64], "sensor": "stress_low_scr", "sensor_overrides": {"jitter_sigma_px": 0.1},
         "regimes": {"sky": 1.0}, "plates": {"path": "x", "share": 0.4}, "targets": {"empty_share": 0.5}, "scr": {"high": 10.0},
-        "impostors": {"streak": 0.5}, "sequence": {"length": 3}, "frames_per_camera": 3, "raw": True,
+        "impostors": {"streak": 0.5}, "sequence": {"length": 3}, "frames_per_camera": 3, "raw": True, "textures": "own",
     }  # fmt: skip
     plain = recipe(source={"kind": "scenes"}, num_synthetic=0)
     assert set(type(plain.source).model_fields) == {"kind", *changes}

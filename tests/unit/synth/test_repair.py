@@ -188,7 +188,8 @@ def test_unfinished_store_is_completed(reference, tmp_path):
 
 def test_rendered_source_needs_no_folder(tmp_path):
     recipe = recipe_of(
-        source={"kind": "scenes", "num_frames": 3, "frame_hw": [64, 64], "targets": {"empty_share": 0}}, noise={"var_max": 1e4}, num_synthetic=5,
+        source={"kind": "scenes", "num_frames": 3, "frame_hw": [64, 64], "targets": {"empty_share": 0}},
+        noise={"var_max": 1e4}, num_synthetic=5,
         store={"shard_images": 4},
     )  # fmt: skip
     path = tmp_path / "x.zarr"

@@ -31,7 +31,7 @@ def parts(change, **options):
 
 
 def test_thresholds_are_the_exact_quotients():
-    assert THRESHOLDS == tuple(k / 20 for k in range(1, 20)) and 0.15 in THRESHOLDS and 3 * 0.05 not in THRESHOLDS
+    assert tuple(k / 20 for k in range(1, 20)) == THRESHOLDS and 0.15 in THRESHOLDS and 3 * 0.05 not in THRESHOLDS
 
 
 def test_exact_rows():
