@@ -62,9 +62,9 @@ def main() -> int:
 
 
 def _lay_out(store: Path, num_shards: int) -> None:
-    """Create a store of one-sample shards from one built-in frame."""
-    settings = ["source.num_frames=1", "source.frame_hw=[64, 64]", "canvas_hw=[64, 64]", "store.shard_images=1"]
-    recipe = load_recipe("demo", SynthesisRecipe, [*settings, "num_synthetic=0"])
+    """Create a store of one-sample shards from a few small rendered frames."""
+    settings = ["source.num_frames=8", "source.frame_hw=[64, 64]", "canvas_hw=[64, 64]", "store.shard_images=1"]
+    recipe = load_recipe("demo", SynthesisRecipe, [*settings, "num_synthetic=8"])
     table, bank = scan_sources(recipe, threads=1, progress=lambda done, total: None)
     recipe = recipe.model_copy(update={"num_synthetic": num_shards - len(table.frames)})
     manifest = Manifest.of(recipe, table, None, bank, len(Plan(recipe, table.targets_per_frame())))

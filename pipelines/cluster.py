@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dask
 from distributed import Client, LocalCluster, Worker, WorkerPlugin
@@ -14,6 +14,7 @@ from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from synth.errors import RecipeError, StoreError
 
 CONNECT_TIMEOUT_S = 10
+NUM_STARTS = 3
 KINDS = "local (processes), threads, sync (this process), or the address of a running scheduler (tcp://host:port)"
 _MMAP_THRESHOLD = str(64 * 2**20)
 """Worker processes reuse memory for temporaries below this instead of mapping it anew: it nearly doubles their speed."""
@@ -37,7 +38,7 @@ def open_client(kind: str, num_workers: int) -> Iterator[Client | None]:
 
     Raises:
         RecipeError: The kind is unknown.
-        StoreError: No scheduler answers at the address.
+        StoreError: No scheduler answers at the address, or local workers do not start.
     """
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if kind == "sync":
@@ -49,30 +50,37 @@ def open_client(kind: str, num_workers: int) -> Iterator[Client | None]:
         return
     if kind not in ("local", "threads"):
         raise RecipeError(f"--cluster must be {KINDS}, got {kind!r}")
+    with _start(kind, num_workers) as cluster, Client(cluster) as client:
+        if kind == "local":
+            client.register_plugin(_IgnoreInterrupt())
+        yield client
+
+
+def _start(kind: str, num_workers: int) -> LocalCluster:
     settings = {
         "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": _MMAP_THRESHOLD,
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": "1",
         "distributed.worker.daemon": True,
         "distributed.admin.system-monitor.gil.enabled": False,
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=num_workers if kind == "local" else 1,
-            threads_per_worker=1 if kind == "local" else num_workers,
-            processes=kind == "local",
-            host="127.0.0.1",  # with tcp for threads too: dask listens on every interface of the machine otherwise
-            protocol="tcp://",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its fixed default port is taken by a second launcher
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        if kind == "local":
-            client.register_plugin(_IgnoreInterrupt())
-        yield client
+    for _ in range(NUM_STARTS):
+        # dask gives its event loop and its processes fixed times to start; a machine that stalls can exceed them
+        with dask.config.set(settings), suppress(AssertionError, RuntimeError, TimeoutError):
+            return LocalCluster(
+                n_workers=num_workers if kind == "local" else 1,
+                threads_per_worker=1 if kind == "local" else num_workers,
+                processes=kind == "local",
+                host="127.0.0.1",  # with tcp for threads too: dask listens on every interface of the machine otherwise
+                protocol="tcp://",
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its fixed default port is taken by a second launcher
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+    raise StoreError(
+        f"--cluster {kind}: {num_workers} workers did not start in {NUM_STARTS} attempts; the machine is overloaded: "
+        "try fewer --workers, or --cluster sync"
+    )
 
 
 def default_workers() -> int:

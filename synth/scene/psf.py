@@ -1,4 +1,4 @@
-"""Optics and pixel: transfer functions for clutter, pixel-integrated stamps for targets.
+"""Optics and pixel: transfer functions for clutter, the pixel-integrated Gaussian for targets.
 
 ``sigma_px`` is the *optical* blur, a Gaussian fitted to the Airy core (0.42*lambda*F#/pitch); the pixel adds its box.
 Clutter at native sampling gets both as one spectral product; targets are integrated over the pixel, never sampled at
@@ -27,7 +27,8 @@ _TWO_PI_SQUARED = 19.739208802178716
 def blur_canvas(canvas: FloatImage, sigma_px: float) -> FloatImage:
     """Apply optics MTF and pixel MTF in one spectral product, exp(-2*pi^2*sigma^2*f^2)*sinc(f_row)*sinc(f_col).
 
-    The transform wraps round: the caller crops a margin of at least 4 sigma.
+    The transform wraps round: the caller crops a margin of at least 4 sigma. Frames take the separable taps of
+    :mod:`synth.scene.imaging`, which are twice as fast; this is the definition they are tested against.
 
     Args:
         canvas: float32 (H, W) apparent temperature.
@@ -87,88 +88,3 @@ def gaussian_stamp(side: int, row: float, col: float, sigma_row_px: float, sigma
 def _pixel_share(distance: float, sigma: float) -> float:
     scale = 1.0 / (sigma * _SQRT2)
     return 0.5 * (portable.erf((distance + 0.5) * scale) - portable.erf((distance - 0.5) * scale))
-
-
-@numba.njit(cache=True, nogil=True)
-def rotated_gaussian_stamp(
-    side: int, row: float, col: float, sigma_along_px: float, sigma_across_px: float, turns: float
-) -> Stamp:
-    """Integrate a rotated Gaussian of flux 1 by supersampling.
-
-    Args:
-        side: Odd side of the stamp in px.
-        row: Row offset of the centre from the middle pixel.
-        col: Column offset of the centre.
-        sigma_along_px: Optical sigma along the major axis.
-        sigma_across_px: Optical sigma across it.
-        turns: Direction of the major axis in turns from the column axis, 0..1.
-
-    Returns:
-        float64 (side, side).
-    """
-    cosine, sine = portable.cos_sin(turns)
-    norm = 1.0 / (6.283185307179586 * sigma_along_px * sigma_across_px * SUPERSAMPLING * SUPERSAMPLING)
-    out = np.zeros((side, side))
-    for i in range(side * SUPERSAMPLING):
-        y = (i + 0.5) / SUPERSAMPLING - 0.5 - side // 2 - row
-        for j in range(side * SUPERSAMPLING):
-            x = (j + 0.5) / SUPERSAMPLING - 0.5 - side // 2 - col
-            along = (cosine * x + sine * y) / sigma_along_px
-            across = (cosine * y - sine * x) / sigma_across_px
-            squared = along * along + across * across
-            if squared < 60.0:
-                out[i // SUPERSAMPLING, j // SUPERSAMPLING] += norm * portable.exp(-0.5 * squared)
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def shape_stamp(side: int, ellipses: npt.NDArray[np.float64], sigma_px: float) -> Stamp:
-    """Draw a union of ellipses at sub-pixel resolution, blur it with the optics and average over the pixels.
-
-    Args:
-        side: Odd side of the stamp in px.
-        ellipses: float64 (K, 6): row and column offset of the centre, semi-axis along, semi-axis across, turns, warmth
-            relative to the hottest part, 0..1.
-        sigma_px: Optical sigma, > 0.
-
-    Returns:
-        float64 (side, side), sum 1.
-    """
-    fine = side * SUPERSAMPLING
-    cover = np.zeros((fine, fine))
-    for k in range(ellipses.shape[0]):
-        cosine, sine = portable.cos_sin(ellipses[k, 4])
-        for i in range(fine):
-            y = (i + 0.5) / SUPERSAMPLING - 0.5 - side // 2 - ellipses[k, 0]
-            for j in range(fine):
-                x = (j + 0.5) / SUPERSAMPLING - 0.5 - side // 2 - ellipses[k, 1]
-                along = (cosine * x + sine * y) / ellipses[k, 2]
-                across = (cosine * y - sine * x) / ellipses[k, 3]
-                if along * along + across * across <= 1.0:
-                    cover[i, j] = max(cover[i, j], ellipses[k, 5])
-    return _blur_and_bin(cover, side, sigma_px)
-
-
-@numba.njit(cache=True, nogil=True)
-def _blur_and_bin(cover: Stamp, side: int, sigma_px: float) -> Stamp:
-    fine = cover.shape[0]
-    half = int(3.5 * sigma_px * SUPERSAMPLING) + 1
-    taps = np.empty(2 * half + 1)
-    for k in range(taps.size):
-        distance = (k - half) / (SUPERSAMPLING * sigma_px)
-        taps[k] = portable.exp(-0.5 * distance * distance)
-    rows_binned = np.zeros((side, fine))
-    for i in range(fine):
-        for j in range(fine):
-            if cover[i, j] > 0.0:
-                for k in range(max(-half, -i), min(half, fine - 1 - i) + 1):
-                    rows_binned[(i + k) // SUPERSAMPLING, j] += taps[k + half]
-    out = np.zeros((side, side))
-    total = 0.0
-    for i in range(side):
-        for j in range(fine):
-            if rows_binned[i, j] > 0.0:
-                for k in range(max(-half, -j), min(half, fine - 1 - j) + 1):
-                    out[i, (j + k) // SUPERSAMPLING] += rows_binned[i, j] * taps[k + half]
-                    total += rows_binned[i, j] * taps[k + half]
-    return out / total

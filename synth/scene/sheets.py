@@ -189,7 +189,7 @@ class SheetFields:
 
 
 class SheetCabinet:
-    """Keeps the sheets of the last blocks, 19 MB each at 256x256.
+    """Keeps the sheets of the last two blocks, 24 MB each at 256x256.
 
     Args:
         seed: Recipe seed.

@@ -8,22 +8,24 @@ import pytest
 
 from tests.support.builders import write_mini_corpus
 from tests.support.cli import run, small
-from tests.support.stores import copy_of
+from tests.support.stores import copy_of, made_once
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Path:
     """Not to be changed."""
-    return write_mini_corpus(tmp_path_factory.mktemp("sources") / "corpus")
+    return made_once(tmp_path_factory, "sources", lambda folder: write_mini_corpus(folder / "corpus")) / "corpus"
 
 
 @pytest.fixture(scope="session")
 def reference(corpus, tmp_path_factory) -> Path:
     """The store of one undisturbed run in one process; not to be changed."""
-    out = tmp_path_factory.mktemp("reference") / "reference.zarr"
-    ended = run("synthesize", *small(corpus, out))
-    assert (ended.rc, ended.stderr) == (0, ""), ended
-    return out
+
+    def make(folder: Path) -> None:
+        ended = run("synthesize", *small(corpus, folder / "reference.zarr"))
+        assert (ended.rc, ended.stderr) == (0, ""), ended
+
+    return made_once(tmp_path_factory, "reference", make) / "reference.zarr"
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ def test_second_launcher_is_refused_and_the_first_unaffected(corpus, reference, 
         first.send_signal(signal.SIGSTOP)
         before = file_hashes(store)
         for options in ((), ("--shards", "7:9")):
-            second = run("synthesize", *small(corpus, store, *options))
+            second = call("synthesize", *small(corpus, store, *options))
             second.refused(2, "shards 000000-000016 are being written by process", f"{first.pid} on {socket.gethostname()}")
-        repair = run("verify", store, "--repair")
+        repair = call("verify", store, "--repair")
         assert repair.rc == 2 and "are being written by" in repair.stderr
-        run("verify", store, "--finalize").refused(2, "are being written by")
+        call("verify", store, "--finalize").refused(2, "are being written by")
         assert file_hashes(store) == before
         first.send_signal(signal.SIGCONT)
         finished = ended(first)

@@ -11,6 +11,7 @@ import zarr
 
 from synth import open_corpus, open_store
 from tests.support.cli import run
+from tests.support.stores import made_once
 
 pytestmark = pytest.mark.real_data
 
@@ -18,11 +19,13 @@ pytestmark = pytest.mark.real_data
 @pytest.fixture(scope="module")
 def nudt(sirst_data, tmp_path_factory) -> Path:
     """The preset as published, on two processes."""
-    out = tmp_path_factory.mktemp("real") / "nudt.zarr"
-    ended = run("synthesize", "sirst5k", "--source", sirst_data / "nudt-sirst", "--out", out, "--workers", 2)
-    assert (ended.rc, ended.stderr) == (0, ""), ended
-    assert "663 originals + 4199 synthetic = 4862 frames" in ended.stdout
-    return out
+
+    def make(folder: Path) -> None:
+        ended = run("synthesize", "sirst5k", "--source", sirst_data / "nudt-sirst", "--out", folder / "nudt.zarr", "--workers", 2)
+        assert (ended.rc, ended.stderr) == (0, ""), ended
+        assert "663 originals + 4199 synthetic = 4862 frames" in ended.stdout
+
+    return made_once(tmp_path_factory, "real-nudt", make) / "nudt.zarr"
 
 
 def test_composition(nudt):

@@ -24,6 +24,16 @@ TURNS = {
 HEADLINE = ("iou", "niou", "pd", "precision", "recall", "f1", "hiou", "hse_r")
 
 
+def lattice(rng, hw):
+    """Return a map and a mask of single pixels and upright bars, 2 px apart in turn: equal distances everywhere."""
+    rows, cols = np.mgrid[: hw[0], : hw[1]]
+    mask = (rows % 4 == 1) & (cols % 4 == 0) & (rng.random(hw) < 0.6)
+    values = (rows % 4 == 1) & (cols % 4 == 2) & (rng.random(hw) < 0.6)
+    bars = values & (rng.random(hw) < 0.4)
+    values |= np.roll(bars, 1, axis=0) | np.roll(bars, -1, axis=0)
+    return values.astype(np.float32), mask
+
+
 @st.composite
 def frames(draw, most=4):
     """Draw a few frames of any size: a map, binary or of many levels, and a mask; dense enough for conflicts and ties."""
@@ -31,6 +41,9 @@ def frames(draw, most=4):
     for number in range(draw(st.integers(1, most))):
         rng = np.random.default_rng(draw(SEEDS))
         hw = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
+        if draw(st.integers(0, 2)) == 0:
+            drawn.append((f"f{number}", *lattice(rng, hw)))
+            continue
         mask = rng.random(hw) < draw(st.sampled_from([0.0, 0.02, 0.08, 0.3]))
         if draw(st.booleans()):
             values = (rng.random(hw) < draw(st.sampled_from([0.0, 0.02, 0.08, 0.3]))).astype(np.float32)

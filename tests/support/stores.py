@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from synth.generate import generate
 from synth.plan import Plan
@@ -49,6 +53,25 @@ def finished_store(folder: Path, **keys: Any) -> Path:
     write_shards(path)
     finalize_store(path)
     return path
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that is filled once a test run, whichever of its processes comes first.
+
+    Args:
+        factory: Of temporary folders.
+        name: Of the folder.
+        make: Fills it.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / ".made").exists():
+            make(folder)
+            (folder / ".made").touch()
+    return folder
 
 
 def copy_of(store: Path, folder: Path) -> Path:

@@ -111,3 +111,20 @@ def test_fault_in_the_block_closes_the_cluster():
 def test_default_is_every_processor_this_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 3, 5})
     assert default_workers() == 3
+
+
+def test_a_slow_start_is_tried_again(monkeypatch):
+    """dask asserts that its event loop runs within 10 s, which a stalled machine misses."""
+    faults = [AssertionError(), RuntimeError("Cluster failed to start")]
+
+    def start(**settings):
+        if faults:
+            raise faults.pop(0)
+        return LocalCluster(**settings)
+
+    monkeypatch.setattr(cluster, "LocalCluster", start)
+    with open_client("threads", 1) as client:
+        assert client is not None and client.submit(sum, [1, 2]).result() == 3
+    faults.extend([AssertionError()] * 3)
+    with pytest.raises(StoreError, match="1 workers did not start in 3 attempts; .* try fewer --workers"), open_client("local", 1):
+        pytest.fail("opened")

@@ -71,14 +71,17 @@ def test_more_pairs_go_before_less_distance():
     assert matched(truth, prediction) == [(0, 0), (1, 1)]
 
 
-def test_equal_distance_goes_to_the_larger_object_and_target():
-    truth = points(HW, (10, 10))
-    prediction = points(HW, (10, 8), (10, 12), (9, 12), (11, 12))
-    (pair,) = matched(truth, prediction)
-    assert find_objects(prediction).areas[pair[1]] == 3
-    two = boxes(HW, (10, 8, 11, 9), (9, 12, 12, 13))
-    (pair,) = matched(two, truth)
-    assert find_objects(two).areas[pair[0]] == 3
+@pytest.mark.parametrize("turn", [np.asarray, np.flipud, np.fliplr, np.transpose, np.rot90])
+def test_equal_distances_go_to_larger_objects_and_targets(turn):
+    """Label order says otherwise in some of the turns: one target between two objects, one object between two targets,
+    and a block of two targets and three objects whose three best assignments all have a total of 4 px."""
+    one, two = points(HW, (10, 10)), boxes(HW, (10, 8, 11, 9), (9, 12, 12, 13))
+    block_t, block_p = points(HW, (20, 10), (20, 14)), points(HW, (19, 8), (20, 8), (21, 8), (20, 12), (20, 16))
+    for truth, prediction, areas in ((one, two, (1, 3)), (two, one, (3, 1)), (block_t, block_p, (2, 4))):
+        a, b = (np.ascontiguousarray(turn(binary)) for binary in (truth, prediction))
+        pairs = matched(a, b)
+        sums = [sum(find_objects(binary).areas[pair[side]] for pair in pairs) for side, binary in enumerate((a, b))]
+        assert tuple(sums) == areas
 
 
 def test_least_total_distance():

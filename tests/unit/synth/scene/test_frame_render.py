@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy import ndimage
 from synth.scene import SceneConfig, SceneFrame, render_scene
 from synth.scene.backdrops import BACKDROP_WEIGHTS
 from synth.scene.config import DEFAULT_SENSOR
-from synth.scene.frame import SceneRenderer
+from synth.scene.frame import _KEPT, SceneRenderer
 from synth.scene.presets import SENSOR_PRESETS
 from synth.scene.target_config import ImpostorRates
 from synth.scene.truth import Regime
@@ -161,12 +162,16 @@ def test_bright_scenes_saturate_and_never_wrap() -> None:
 
 
 def test_two_renderers_are_remembered() -> None:
-    from synth.scene.frame import _RENDERERS
-
     render_scene(SMALL, 7, 0)
-    kept = list(_RENDERERS)
+    kept = list(_KEPT.renderers)
     render_scene(SMALL.model_copy(), 7, 1)  # an equal recipe is the same source
-    assert list(_RENDERERS) == kept
+    assert list(_KEPT.renderers) == kept
     for seed in range(4):
         render_scene(SceneConfig(frame_hw=(64, 64)), seed, 0)
-    assert len(_RENDERERS) == 2
+    assert len(_KEPT.renderers) == 2
+
+
+def test_threads_render_the_same_frames(frames: list[SceneFrame]) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        rendered = list(pool.map(lambda index: render_scene(SMALL, 7, index), range(24)))
+    assert [digest(frame) for frame in rendered] == [digest(frame) for frame in frames[:24]]

@@ -1,9 +1,9 @@
-"""Optics and pixel: energy, position, and agreement of the two ways to integrate."""
+"""Optics and pixel: energy, position, transfer functions."""
 
 import numpy as np
 import pytest
 
-from synth.scene.psf import blur_canvas, gaussian_stamp, rotated_gaussian_stamp, shape_stamp, transfer
+from synth.scene.psf import blur_canvas, gaussian_stamp, transfer
 
 OFFSETS = [(0.0, 0.0), (0.31, -0.17), (-0.5, 0.49)]
 
@@ -23,19 +23,6 @@ def test_gaussian_keeps_flux_and_centre(offset: tuple[float, float], sigma: floa
     assert centroid(stamp) == pytest.approx(offset, abs=0.01 if sigma > 0.5 else 0.035)
 
 
-@pytest.mark.parametrize("offset", OFFSETS)
-def test_rotated_gaussian_keeps_flux_and_centre(offset: tuple[float, float]) -> None:
-    stamp = rotated_gaussian_stamp(31, *offset, 1.7, 0.9, 0.13)
-    assert stamp.sum() == pytest.approx(1.0, abs=1e-4)
-    assert centroid(stamp) == pytest.approx(offset, abs=0.01)
-
-
-def test_supersampling_agrees_with_the_error_function() -> None:
-    exact = gaussian_stamp(31, 0.2, -0.3, 0.9, 1.4)
-    sampled = rotated_gaussian_stamp(31, 0.2, -0.3, 1.4, 0.9, 0.0)
-    assert np.abs(exact - sampled).max() < 0.005 * exact.max()
-
-
 @pytest.mark.parametrize(
     ("sigma", "centred", "mean_over_phase"),
     [(0.35, 0.72, 0.52), (0.53, 0.43, 0.35), (0.8, 0.22, 0.20), (1.36, 0.08, 0.08)],
@@ -45,13 +32,6 @@ def test_energy_in_the_brightest_pixel(sigma: float, centred: float, mean_over_p
     phases = np.random.default_rng(0).uniform(-0.5, 0.5, (2000, 2))
     peaks = [gaussian_stamp(15, row, col, sigma, sigma).max() for row, col in phases]
     assert np.mean(peaks) == pytest.approx(mean_over_phase, abs=0.015)
-
-
-def test_shape_keeps_flux_and_follows_its_shift() -> None:
-    disc = np.array([[0.0, 0.0, 3.0, 3.0, 0.0, 1.0]])
-    moved = disc + np.array([0.25, -0.5, 0.0, 0.0, 0.0, 0.0])
-    assert shape_stamp(21, disc, 0.6).sum() == pytest.approx(1.0, abs=1e-9)
-    assert centroid(shape_stamp(21, moved, 0.6)) == pytest.approx((0.25, -0.5), abs=0.01)
 
 
 def test_canvas_blur_is_the_pixel_integrated_gaussian() -> None:
