@@ -45,7 +45,7 @@ $(VENV)/base: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/test: $(VENV)/base
-	$(PIP) --editable ".[test]"
+	$(PIP) --editable ".[test,train]"
 	@touch $@
 
 $(VENV)/lint: $(VENV)/base
