@@ -1,4 +1,4 @@
-# mypy: disable-error-code="no-untyped-def, assignment"
+# mypy: disable-error-code="assignment"
 """Targets found from masks and measured on images: 8-connected components, centroid, area, contrast and SCR.
 
 SCR = (mean over the component - mu_b) / sigma_b, with mu_b and sigma_b (population) over the component's bounding box
@@ -14,6 +14,8 @@ import numpy.typing as npt
 from numba import njit
 
 from synth.sample import Levels, MaskLevels, Target, TargetKind
+
+Positions = npt.NDArray[np.int64]
 
 SCR_MARGIN_PX = 20
 SCR_GUARD_PX = 3
@@ -80,7 +82,7 @@ def measure_targets(
 
 
 @njit(cache=True, nogil=True)
-def _mask_pixels(mask):  # noqa: ANN001, ANN202
+def _mask_pixels(mask: npt.NDArray[np.uint8]) -> tuple[Positions, Positions]:
     """Return rows and cols of the non-zero pixels, skipping empty stretches eight pixels at a time."""
     flat = mask.ravel()
     num_words = flat.size // 8
@@ -103,7 +105,7 @@ def _mask_pixels(mask):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _root(parent, i):  # noqa: ANN001, ANN202
+def _root(parent: Positions, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -111,7 +113,7 @@ def _root(parent, i):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _components(mask):  # noqa: ANN001, ANN202
+def _components(mask: npt.NDArray[np.uint8]) -> tuple[Positions, Positions, Positions, int]:
     """Label the mask pixels (union-find over the raster-ordered pixel list): rows, cols, label of each, number."""
     rows, cols = _mask_pixels(mask)
     n = rows.size
@@ -141,7 +143,10 @@ def _components(mask):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def _measure(levels, rows, cols, labels, num, valid_h, valid_w, to_dn, sigma_floor):  # noqa: ANN001, ANN202
+def _measure(
+    levels: Levels, rows: Positions, cols: Positions, labels: Positions, num: int,
+    valid_h: int, valid_w: int, to_dn: float, sigma_floor: float,
+) -> npt.NDArray[np.float64]:  # fmt: skip
     table = np.empty((num, 6))
     for t in range(num):
         area, sum_row, sum_col, sum_level, peak = 0, 0, 0, 0, 0
@@ -170,7 +175,9 @@ def _measure(levels, rows, cols, labels, num, valid_h, valid_w, to_dn, sigma_flo
 
 
 @njit(cache=True, nogil=True)
-def _background(levels, rows, cols, r0, c0, r1, c1, valid_h, valid_w):  # noqa: ANN001, ANN202
+def _background(
+    levels: Levels, rows: Positions, cols: Positions, r0: int, c0: int, r1: int, c1: int, valid_h: int, valid_w: int
+) -> tuple[float, float]:
     """Mean and population sigma of the surroundings of one bounding box (inclusive), NaN when too small."""
     top, left = max(r0 - SCR_MARGIN_PX, 0), max(c0 - SCR_MARGIN_PX, 0)
     bottom, right = min(r1 + SCR_MARGIN_PX + 1, valid_h), min(c1 + SCR_MARGIN_PX + 1, valid_w)

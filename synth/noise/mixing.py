@@ -19,6 +19,9 @@ from synth.noise.fluctuation import fluctuation, fluctuation_std
 from synth.noise.windows import NoiseConfig
 from synth.sample import Levels
 
+Grain = npt.NDArray[np.float32]
+Lines = npt.NDArray[np.int64]
+
 CALIBRATED_RATIO = (0.5, 2.0)
 """Injected over own standard deviation under ``gain: calibrated`` (our choice)."""
 
@@ -92,7 +95,7 @@ class NoiseMixer:
         top = float(np.iinfo(out.dtype).max)
         image_weight = 1.0 if self._config.dc == "zero_mean" else 1.0 - alpha
         weights = np.float32(image_weight * top / max_level), np.float32(alpha * top / 255.0), np.float32(top)
-        _mix(levels, prepared, *self._taps, *weights, self._wide, out)  # type: ignore[call-arg]
+        _mix(levels, prepared, *self._taps, *weights, self._wide, out)  # type: ignore[arg-type, call-arg]
 
     def _prepare(self, patch: npt.NDArray[np.uint8], gain: float) -> npt.NDArray[np.float32]:
         """Return mean (if kept) + gain * fluctuation, DN."""
@@ -113,7 +116,7 @@ class NoiseMixer:
 
 
 @njit(cache=True, nogil=True)
-def _sew(patch, tiles, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sew(patch: Grain, tiles: npt.NDArray[np.int64], out: Grain) -> None:
     """Fill a canvas with pieces of the mirrored, endlessly repeated window; only grain survives, no pattern repeats."""
     side = patch.shape[0]
     for y in range(out.shape[0]):
@@ -125,7 +128,10 @@ def _sew(patch, tiles, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, AN
 
 
 @njit(cache=True, nogil=True)
-def _mix(levels, patch, row0, row1, row_w, col0, col1, col_w, image_weight, noise_weight, top, wide, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _mix(
+    levels: Levels, patch: Grain, row0: Lines, row1: Lines, row_w: Grain, col0: Lines, col1: Lines, col_w: Grain,
+    image_weight: np.float32, noise_weight: np.float32, top: np.float32, wide: Grain, out: npt.NDArray[np.uint16],
+) -> None:  # fmt: skip
     height, width = out.shape
     for r in range(patch.shape[0]):
         for x in range(width):
