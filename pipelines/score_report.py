@@ -24,7 +24,6 @@ from synth.rng import Stream, keyed_generator
 
 _COLUMNS = ("iou", "niou", "pd", "fa", "f1", "hiou", "hse_r", "fppi")
 _HEADS = ("IoU %", "nIoU %", "Pd %", "Fa 1e-6", "F1 %", "hIoU %", "HSE-r %", "false/frame")
-_CELL = 14  # characters of a column
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +117,7 @@ def build_report(
 def print_report(report: Report) -> None:
     """Print the table, the strata and the figures of the curves."""
     print(f"truth: {report.about['truth']}\npredictions: {report.about['predictions']}\n")
-    width = max(len(name) for name in (*report.rows, "95 % over frames"))
-    print(f"{'':<{width}} {'frames':>7} {'targets':>8}" + "".join(f"{head:>{_CELL}}" for head in _HEADS))
-    for name, scores in report.rows.items():
-        cells = "".join(f"{_number(getattr(scores, column)):>{_CELL}}" for column in _COLUMNS)
-        print(f"{name:<{width}} {scores.num_frames:>7} {scores.num_truth:>8}{cells}")
-        if scores.intervals:
-            cells = "".join(f"{_span(scores.intervals[column]):>{_CELL}}" for column in _COLUMNS)
-            print(f"{'95 % over frames':<{width}} {'':>7} {'':>8}{cells}")
+    _print_table(report.rows)
     for name, scores in report.rows.items():
         if name == scores.mode != "native":
             print(f"{name}: {scores.geometry}, recall (pixAcc) {_number(scores.recall)} %")
@@ -134,6 +126,18 @@ def print_report(report: Report) -> None:
     num_near = report.about["num_near_duplicates"]
     if num_near is not None:
         print(f"{num_near} scored frames have an equal or near-duplicate frame (32x32 NCC >= 0.95) in the other lists")
+
+
+def _print_table(rows: Mapping[str, Scores]) -> None:
+    lines: list[tuple[str, ...]] = [("", "frames", "targets", *_HEADS)]
+    for name, scores in rows.items():
+        numbers = (_number(getattr(scores, column)) for column in _COLUMNS)
+        lines.append((name, str(scores.num_frames), str(scores.num_truth), *numbers))
+        if scores.intervals:
+            lines.append(("95 % over frames", "", "", *(_span(scores.intervals[column]) for column in _COLUMNS)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for head, *cells in lines:
+        print(f"{head:<{widths[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)))
 
 
 def _print_canonical(scores: Scores, part: CanonicalPart) -> None:
