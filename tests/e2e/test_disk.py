@@ -35,7 +35,7 @@ def test_file_size_limit(corpus, reference, tmp_path, cluster):
     arguments = small(corpus, store, "--workers", 2, cluster=cluster, sets=("store.shard_images=40",))
     failed = run("synthesize", *arguments, before=limit_file_size)
     failed.refused(1, "image/c/", "File too large: the file size limit is reached", "finished shards are kept")
-    assert num_commits(store) == 0 and is_clean(store)
+    assert num_commits(store) <= 1 and is_clean(store)  # the last shard is shorter: it may be written before the first one fails
     resumed = run("synthesize", *arguments)
     assert resumed.rc == 0 and resumed.content_hash == Manifest.load(reference).content_hash
 
