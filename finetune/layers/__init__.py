@@ -1,0 +1,4 @@
+"""Blocks of published detectors, one paper block a file.
+
+``asym_bi``   asymmetric bi-directional modulation (ACM)
+"""
