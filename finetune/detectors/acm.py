@@ -73,8 +73,8 @@ class ACM(Detector):
 
 
 def segmentation_head(channels: int) -> nn.Sequential:
-    """Return open-acm's head: 3x3 to a quarter of the channels, dropout 0.1, 1x1 to one logit."""
-    hidden = max(1, channels // 4)
+    """Return open-acm's head: 3x3 to a quarter of the channels (here at least 4), dropout 0.1, 1x1 to one logit."""
+    hidden = max(4, channels // 4)
     return nn.Sequential(conv_norm_act(channels, hidden), nn.Dropout(0.1), nn.Conv2d(hidden, 1, 1))
 
 

@@ -5,6 +5,7 @@ Shapes: B batch, C channels, H rows, W columns of the images as given; h, w of t
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -142,7 +143,10 @@ class Detector(nn.Module, ABC):
 
 
 def set_prior(last: nn.Module, probability: float) -> None:
-    """Let a head's last convolution predict ``probability`` where its input says nothing (Lin et al., RetinaNet, ICCV 2017)."""
+    """Let a head's last convolution predict ``probability`` everywhere at first, with weights so small that they turn fast.
+
+    Source: Lin et al., RetinaNet, ICCV 2017, section 4.1: weights of standard deviation 0.01 and the bias of the prior.
+    """
     assert isinstance(last, nn.Conv2d) and last.bias is not None
-    with torch.no_grad():
-        last.bias.fill_(torch.logit(torch.tensor(probability)))
+    nn.init.normal_(last.weight, std=0.01)
+    nn.init.constant_(last.bias, math.log(probability / (1.0 - probability)))

@@ -24,12 +24,15 @@ class ResUNetConfig(BackboneConfig):
         widths: Channels of each stage; the first stage keeps the stem's grid, every further one halves it.
         blocks: Basic blocks of each stage (open-acm's default: 3; its commands: 4).
         stem_stride: 4 as published (strided convolution and maximum pooling), 2 (strided convolution), or 1.
+        input_norm: ``batch``: the released normalisation over the batch, without scale and shift; ``image``: every image by its
+            own mean and standard deviation, (x - mean) / (std + 0.03), so that level and gain of a sensor do not matter.
     """
 
     kind: Literal["res_unet"] = "res_unet"
     widths: tuple[Width, ...] = Field((16, 32, 64), min_length=2, max_length=6)
     blocks: tuple[Depth, ...] = (3, 3, 3)
     stem_stride: Literal[1, 2, 4] = 4
+    input_norm: Literal["batch", "image"] = "batch"
 
     @model_validator(mode="after")
     def _stages_agree(self) -> Self:
@@ -49,7 +52,8 @@ class ResUNet(Backbone):
         super().__init__()
         self.channels = config.widths
         self.strides = tuple(config.stem_stride * 2**level for level in range(len(config.widths)))
-        self.stem = _stem(config.in_channels, config.widths[0], config.stem_stride)
+        norm = BatchNorm(config.in_channels, affine=False) if config.input_norm == "batch" else ImageNorm()
+        self.stem = _stem(norm, config.in_channels, config.widths[0], config.stem_stride)
         self.stages = nn.ModuleList(
             residual_stage(config.widths[max(level - 1, 0)], width, depth, 1 if level == 0 else 2)
             for level, (width, depth) in enumerate(zip(config.widths, config.blocks, strict=True))
@@ -75,11 +79,21 @@ def run_stages(maps: Tensor, stages: Sequence[nn.Module] | nn.ModuleList) -> tup
     return tuple(outputs)
 
 
-def _stem(in_channels: int, width: int, stride: int) -> nn.Sequential:
+class ImageNorm(nn.Module):
+    """Normalises every image by its own mean and standard deviation; the floor keeps flat frames flat (our choice: 0.03)."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return (x - mean) / (std + 0.03), float32."""
+        images = images_BCHW.float()
+        deviation = images.std((1, 2, 3), keepdim=True, correction=0)
+        return (images - images.mean((1, 2, 3), keepdim=True)) / (deviation + 0.03)
+
+
+def _stem(norm: nn.Module, in_channels: int, width: int, stride: int) -> nn.Sequential:
     """Return normalisation of the input and three convolutions, the first two at half the width."""
     half = max(1, width // 2)
     layers: list[nn.Module] = [
-        BatchNorm(in_channels, affine=False),
+        norm,
         conv_norm_act(in_channels, half, stride=1 if stride == 1 else 2),
         conv_norm_act(half, half),
         conv_norm_act(half, width),
