@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,13 @@ from pathlib import Path
 
 
 @contextmanager
-def isolated_python(name: str, packages: Sequence[str]) -> Iterator[Path]:
+def isolated_python(name: str, packages: Sequence[str], *, borrow: bool = False) -> Iterator[Path]:
     """Yield the interpreter of an environment that holds some packages.
 
     Args:
         name: Name of the environment, for reuse.
         packages: What pip installs.
+        borrow: Let it see the packages installed here as well (torch is large), but not this project.
     """
     kept = os.environ.get("FOUNDRY_ISOLATED")
     with tempfile.TemporaryDirectory() as temporary:
@@ -31,6 +33,9 @@ def isolated_python(name: str, packages: Sequence[str]) -> Iterator[Path]:
         if not (folder / "complete").exists():
             print(f"making an environment with {', '.join(packages)} ...", flush=True)
             venv.create(folder, with_pip=True, clear=True)
+            if borrow:
+                there = next((folder / "lib").glob("python3.*")) / "site-packages"
+                (there / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
             subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages], check=True)
             (folder / "complete").touch()
         yield python

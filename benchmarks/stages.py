@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -19,10 +19,18 @@ from unittest import mock
 
 import synth.job
 import synth.render
+import synth.render_scenes
+import synth.scene.frame
+import synth.scene.stage
 import synth.store.commit
 import synth.store.files
 from synth.plan import Plan
 from synth.render import Renderer
+from synth.render_scenes import TruthRenderer
+from synth.scene.frame import SceneRenderer
+from synth.scene.labels import Labeller
+from synth.scene.sheets import SheetFields
+from synth.scene.stage import Stage
 
 STAGES: tuple[tuple[object, str, str], ...] = (
     (Plan, "row", "render"),
@@ -40,6 +48,33 @@ STAGES: tuple[tuple[object, str, str], ...] = (
     (os, "fsync", "fsync"),
 )
 """Owner, function and the stage it belongs to; the hashing of files is split off below."""
+
+SCENE_STAGES: tuple[tuple[object, str, str], ...] = (
+    (Plan, "row", "columns and the rest"),
+    (TruthRenderer, "fill", "columns and the rest"),
+    (synth.render_scenes, "measure_table", "measure targets"),
+    (SceneRenderer, "render", "columns and the rest"),
+    (Stage, "_build", "columns and the rest"),
+    (Stage, "_draw_camera", "camera, once for 64 frames"),
+    (Stage, "_draw_backdrop", "paint the background"),
+    (SheetFields, "_nearest", "textures, once for 1024 frames"),
+    (synth.scene.stage, "paint_scene_impostors", "impostors"),
+    (synth.scene.stage, "paint_glints", "impostors"),
+    (synth.scene.stage, "draw_stripe_stubs", "impostors"),
+    (synth.scene.stage, "draw_hot_pixels", "impostors"),
+    (synth.scene.stage, "paste_artefacts", "impostors"),
+    (Stage, "with_defects", "impostors"),
+    (Stage, "_picture", "optics, pixel, response"),
+    (Stage, "_place", "targets: shapes, places, ratios"),
+    (SceneRenderer, "_compose_single", "targets: shapes, places, ratios"),
+    (synth.scene.frame, "draw_noise", "noise, fixed pattern, defects, ADC"),
+    (synth.scene.frame, "digitise", "noise, fixed pattern, defects, ADC"),
+    (synth.scene.frame, "fit_view", "gain control and view"),
+    (synth.scene.frame, "show", "gain control and view"),
+    (Labeller, "label", "measure targets"),
+    *STAGES[5:],
+)
+"""The same for rendered scenes."""
 
 
 @dataclass(slots=True)
@@ -77,10 +112,14 @@ class Stages:
 
 
 @contextmanager
-def measured_stages() -> Iterator[Stages]:
-    """Charge the stages of everything done in the block, on one thread."""
+def measured_stages(wrapped: Sequence[tuple[object, str, str]] = STAGES) -> Iterator[Stages]:
+    """Charge the stages of everything done in the block, on one thread.
+
+    Args:
+        wrapped: Functions to wrap.
+    """
     stages = Stages()
-    patches = [mock.patch.object(owner, name, stages.timed(getattr(owner, name), stage)) for owner, name, stage in STAGES]
+    patches = [mock.patch.object(owner, name, stages.timed(getattr(owner, name), stage)) for owner, name, stage in wrapped]
     patches.append(mock.patch.object(synth.store.files, "hashlib", _timed_hashlib(stages)))
     for patch in patches:
         patch.start()

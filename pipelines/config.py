@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -27,13 +27,19 @@ def recipe_names() -> list[str]:
     )
 
 
-def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str] = ()) -> _Model:
-    """Read a recipe, apply ``a.b=c`` overrides, and check it.
+READERS_SECTION = "calibration"
+"""Section of a fragment that is for its reader and no part of a recipe."""
+
+
+def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str] = (), fragments: Sequence[Path] = ()) -> _Model:
+    """Read a recipe, lay fragments over it, apply ``a.b=c`` overrides, and check it.
 
     Args:
         name_or_path: A shipped name, or the path of a YAML file.
         model: The recipe's model.
         overrides: ``dotted.key=value`` strings; the value is YAML.
+        fragments: YAML files with some of a recipe's keys, later ones over earlier ones. Sections are merged key by key, but
+            one that names another ``kind`` replaces the whole section.
 
     Returns:
         The checked recipe.
@@ -42,6 +48,23 @@ def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str]
         RecipeError: With every fault at once, each a line with its dotted key.
     """
     data = _parse(*_find(name_or_path))
+    for fragment in fragments:
+        data = _merged(data, {k: v for k, v in _parse(*_find(str(fragment.absolute()))).items() if k != READERS_SECTION})
+    return check_settings(model, data, overrides)
+
+
+def check_settings(model: type[_Model], data: Mapping[str, Any], overrides: Sequence[str] = ()) -> _Model:
+    """Apply ``a.b=c`` overrides to settings and check them.
+
+    Args:
+        model: The settings' model.
+        data: The settings, as YAML or JSON gives them.
+        overrides: ``dotted.key=value`` strings; the value is YAML.
+
+    Raises:
+        RecipeError: With every fault at once, each a line with its dotted key.
+    """
+    data = dict(data)
     for override in overrides:
         _apply(data, override)
     try:
@@ -120,6 +143,16 @@ def _parse(text: bytes, name: str) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise RecipeError(f"recipe {name}: must be a mapping of names to values, got {type(data).__name__}")
     return data
+
+
+def _merged(data: dict[str, Any], fragment: dict[str, Any]) -> dict[str, Any]:
+    """Return nested sections with those of a fragment laid over them."""
+    if "kind" in fragment and fragment["kind"] != data.get("kind", fragment["kind"]):
+        return fragment
+    both = {key: (data.get(key), value) for key, value in fragment.items()}
+    return data | {
+        key: _merged(old, new) if isinstance(old, dict) and isinstance(new, dict) else new for key, (old, new) in both.items()
+    }
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

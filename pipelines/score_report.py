@@ -23,6 +23,7 @@ from pipelines.score_truth import Truth
 from synth.rng import Stream, keyed_generator
 
 _COLUMNS = ("iou", "niou", "pd", "fa", "f1", "hiou", "hse_r", "fppi")
+_NONE = Interval(math.nan, math.nan)
 _HEADS = ("IoU %", "nIoU %", "Pd %", "Fa 1e-6", "F1 %", "hIoU %", "HSE-r %", "false/frame")
 
 
@@ -117,7 +118,7 @@ def build_report(
 def print_report(report: Report) -> None:
     """Print the table, the strata and the figures of the curves."""
     print(f"truth: {report.about['truth']}\npredictions: {report.about['predictions']}\n")
-    _print_table(report.rows)
+    print_table(report.rows)
     for name, scores in report.rows.items():
         if name == scores.mode != "native":
             print(f"{name}: {scores.geometry}, recall (pixAcc) {_number(scores.recall)} %")
@@ -128,13 +129,18 @@ def print_report(report: Report) -> None:
         print(f"{num_near} scored frames have an equal or near-duplicate frame (32x32 NCC >= 0.95) in the other lists")
 
 
-def _print_table(rows: Mapping[str, Scores]) -> None:
+def print_table(rows: Mapping[str, Scores]) -> None:
+    """Print scores as the field's columns; intervals, where a row has them, below it.
+
+    Args:
+        rows: Name of a row -> its scores.
+    """
     lines: list[tuple[str, ...]] = [("", "frames", "targets", *_HEADS)]
     for name, scores in rows.items():
         numbers = (_number(getattr(scores, column)) for column in _COLUMNS)
         lines.append((name, str(scores.num_frames), str(scores.num_truth), *numbers))
         if scores.intervals:
-            lines.append(("95 % over frames", "", "", *(_span(scores.intervals[column]) for column in _COLUMNS)))
+            lines.append(("95 % over frames", "", "", *(_span(scores.intervals.get(c, _NONE)) for c in _COLUMNS)))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for head, *cells in lines:
         print(f"{head:<{widths[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)))

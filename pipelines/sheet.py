@@ -19,6 +19,7 @@ ZOOM_FACTOR = 8
 GAP_PX, TEXT_PX, LINE_PX, TITLE_PX = 10, 13, 16, 44
 INK, PAPER = (235, 235, 235), (24, 24, 27)
 MASK_INK, BOX_INK, IMPOSTOR_INK, PADDING_INK = (90, 235, 120), (255, 170, 60), (235, 90, 160), (70, 110, 190)
+PREDICTED_INK = (255, 140, 40)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +34,7 @@ class Tile:
         centre: (row, col) the cut-out is about, or None for the middle.
         valid_hw: Rows and columns that are not padding; the rest is marked.
         impostors: Half-open (row0, col0, row1, col1) of what is no target but may look like one, framed.
+        predicted: bool (H, W) of what a detector found, outlined in the cut-out, or None.
     """
 
     image: npt.NDArray[np.uint8]
@@ -42,6 +44,7 @@ class Tile:
     centre: tuple[float, float] | None = None
     valid_hw: tuple[int, int] | None = None
     impostors: tuple[tuple[int, int, int, int], ...] = ()
+    predicted: BoolMask | None = None
 
 
 def draw_sheet(tiles: Sequence[Tile], title: str, subtitle: str, *, num_columns: int = 4) -> Image.Image:
@@ -128,18 +131,20 @@ def _zoom(tile: Tile) -> Image.Image:
     grey = ((levels - low) / (high - low) * 255).astype(np.uint8)
     picture = Image.fromarray(grey).convert("RGB").resize((grey.shape[1] * ZOOM_FACTOR, grey.shape[0] * ZOOM_FACTOR), 0)
     draw = ImageDraw.Draw(picture)
-    _draw_edges(draw, tile.mask[cut])
+    if tile.predicted is not None:
+        _draw_edges(draw, tile.predicted[cut], PREDICTED_INK, 4)
+    _draw_edges(draw, tile.mask[cut], MASK_INK, 2)
     if tile.box is not None:
         r0, c0, r1, c1 = ((b - o) * ZOOM_FACTOR for b, o in zip(tile.box, (top, left, top, left), strict=True))
         draw.rectangle((c0, r0, c1 - 1, r1 - 1), outline=BOX_INK, width=2)
     return picture
 
 
-def _draw_edges(draw: ImageDraw.ImageDraw, mask: BoolMask) -> None:
+def _draw_edges(draw: ImageDraw.ImageDraw, mask: BoolMask, ink: tuple[int, int, int], width: int) -> None:
     """Draw the border between mask and background along the pixel edges."""
     padded = np.pad(mask, 1)
     f = ZOOM_FACTOR
     for row, col in np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]).tolist():
-        draw.line((col * f, row * f, (col + 1) * f, row * f), fill=MASK_INK, width=2)
+        draw.line((col * f, row * f, (col + 1) * f, row * f), fill=ink, width=width)
     for row, col in np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]).tolist():
-        draw.line((col * f, row * f, col * f, (row + 1) * f), fill=MASK_INK, width=2)
+        draw.line((col * f, row * f, col * f, (row + 1) * f), fill=ink, width=width)

@@ -22,12 +22,14 @@ from synth.generate import Outcome, generate
 from synth.noise import NoiseBank
 from synth.plan import Plan
 from synth.recipe import CorpusSource, SynthesisRecipe
+from synth.refusals import Refusals, refusals_by_regime
 from synth.scan import scan_sources
 from synth.sources import SourceTable
 from synth.store.finalize import as_ranges, finalize_store, missing_shards
 from synth.store.layout import create_store
 from synth.store.lock import locked_range
 from synth.store.manifest import Manifest
+from synth.store.reader import Store, open_store
 
 DESCRIPTION = """Make a labelled data set from real frames (or from the built-in source) as a zarr store.
 
@@ -41,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", metavar="RECIPE", help="shipped recipe name or YAML file")
     parser.add_argument("--out", metavar="STORE", type=Path, required=True, help="store to make or resume (X.zarr)")
     parser.add_argument("--source", metavar="DIR", type=Path, help="folder of source frames with masks")
+    parser.add_argument(
+        "--with", metavar="FILE", dest="fragments", type=Path, action="append", default=[],
+        help="lay a recipe fragment over the recipe, such as one of pipelines.calibrate; repeatable, before --set",
+    )  # fmt: skip
     parser.add_argument(
         "--set", metavar="K=V", dest="overrides", action="append", default=[], help="override a recipe key; repeatable"
     )
@@ -82,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _resolve(arguments: argparse.Namespace) -> SynthesisRecipe:
-    recipe = load_recipe(arguments.recipe, SynthesisRecipe, arguments.overrides)
+    recipe = load_recipe(arguments.recipe, SynthesisRecipe, arguments.overrides, arguments.fragments)
     if arguments.source is None:
         return recipe
     if not isinstance(recipe.source, CorpusSource):
@@ -202,8 +208,20 @@ def _report(store: Path, manifest: Manifest, outcome: Outcome, is_part: bool) ->
             else f"all shards are there: python -m pipelines.verify {store} --finalize"
         )
         return EXIT_OK
+    if manifest.recipe.renders_scenes:
+        print(_refusals_line(open_store(store)))
     print(f"{store}: {manifest.shape.num_samples} frames, content hash {manifest.content_hash}")
     return EXIT_OK
+
+
+def _refusals_line(store: Store) -> str:
+    """Say which backgrounds refused targets, the most reluctant first."""
+    names = ("regime", "num_targets", "num_rejected", "sequence_id", "frame_index")
+    counts = refusals_by_regime({f"sample/{name}": store.column(f"sample/{name}") for name in names})
+    whole = Refusals(sum(c.placed for c in counts.values()), sum(c.refused for c in counts.values()))
+    ordered = sorted(counts.items(), key=lambda item: -item[1].share)
+    parts = ", ".join(f"{regime.name.lower()} {100 * count.share:.1f} %" for regime, count in ordered)
+    return f"places refused to targets: {100 * whole.share:.1f} % ({parts})"
 
 
 if __name__ == "__main__":

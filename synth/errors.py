@@ -9,6 +9,7 @@ exception               exit  raise it when
 ``RefusalError``        2     the action would damage or mix something: foreign recipe, locked range, unsafe metadata
 ``StoreError``          1     a store could not be written or read (full disk, read-only target, missing shard)
 ``RenderError``         1     one sample could not be rendered; carries its shard and index
+``TrainingError``       1     a training run cannot go on: its loss or gradient is not finite; state and diagnosis are saved
 ``VerificationError``   3     a store does not hold what its commit records promise
 ======================  ====  =====================================================================================
 
@@ -64,6 +65,10 @@ class StoreError(FoundryError):
 
 class RenderError(FoundryError):
     """One sample could not be rendered."""
+
+
+class TrainingError(FoundryError):
+    """A training run cannot go on."""
 
 
 class VerificationError(FoundryError):

@@ -18,6 +18,9 @@ from synth.scene.truth import FrameTruth, ImpostorTruth, TargetTruth
 from synth.sources import SourceTable
 from synth.targets import MEASURES, measure_table
 
+Columns = dict[str, npt.NDArray[Any]]
+"""Columns of a shard's records by full name."""
+
 NOT_MIXED = {"noise_window": -1, "pass_index": -1, "target_index": -1, "box_rc": (-1, -1)}
 """Columns of what SIRST-5K synthesis does to a sample, at their "not done" value; the others are 0."""
 
@@ -27,6 +30,7 @@ _TARGET_TRUTHS = {
     "theta_turns": "theta_turns", "level": "level", "polarity": "polarity", "mask_threshold": "mask_threshold",
     "component": "component", "scr_mode": "scr_mode", "scr_requested": "scr_requested", "scr_expected": "scr_expected",
     "scr_raw": "scr_raw", "snr_matched": "snr_matched",
+    "range_km": "range_km", "intensity_w_sr": "intensity_w_sr",
 }  # fmt: skip
 """Column below ``target/`` -> attribute of a target's truth."""
 
@@ -48,6 +52,8 @@ class TruthRenderer:
         self._scenes = SceneRenderer(recipe.source, recipe.seed)
         if self._scenes.stage.plates is not None:
             self._scenes.stage.plates.expect({plate["id"]: plate["image_sha256"] for plate in table.plates})
+        self._records: npt.NDArray[np.void] | None = None
+        self._columns: Columns = {}
         self._plate_codes = {plate["id"]: code for code, plate in enumerate(table.plates)}
 
     def fill(
@@ -79,10 +85,17 @@ class TruthRenderer:
         truth = frame.truth
         self._require_slots(row.index, "targets", truth.targets, self._recipe.max_targets)
         self._require_slots(row.index, "impostors", truth.impostors, self._recipe.max_impostors)
+        columns = self._columns_of(out)
         for name, value in self._sample_values(row, truth).items():
-            out[f"sample/{name}"][at] = value
-        _write_targets(truth.targets, measure_table(frame.levels, frame.mask, 255), out, at)
-        _write_impostors(truth.impostors, out, at)
+            columns[f"sample/{name}"][at] = value
+        _write_targets(truth.targets, measure_table(frame.levels, frame.mask, 255), columns, at)
+        _write_impostors(truth.impostors, columns, at)
+
+    def _columns_of(self, out: npt.NDArray[np.void]) -> Columns:
+        """Return views of the records' columns, made once for the records of a shard."""
+        if self._records is not out:
+            self._records, self._columns = out, {name: out[name] for name in out.dtype.names or ()}
+        return self._columns
 
     def _sample_values(self, row: PlanRow, truth: FrameTruth) -> dict[str, Any]:
         return NOT_MIXED | {
@@ -99,7 +112,7 @@ class TruthRenderer:
             raise RenderError(f"sample {index}: {len(found)} {what}, more than max_{what} = {slots}; raise max_{what}")
 
 
-def _write_targets(truths: Sequence[TargetTruth], measured: npt.NDArray[np.float64], out: npt.NDArray[np.void], at: int) -> None:
+def _write_targets(truths: Sequence[TargetTruth], measured: npt.NDArray[np.float64], out: Columns, at: int) -> None:
     """Write the truth of every target, and contrast and flux as the view shows them (of its component of the mask)."""
     n = len(truths)
     if not n:
@@ -112,8 +125,10 @@ def _write_targets(truths: Sequence[TargetTruth], measured: npt.NDArray[np.float
     out["target/kind"][at, :n] = TargetKind.SCENE
 
 
-def _write_impostors(truths: Sequence[ImpostorTruth], out: npt.NDArray[np.void], at: int) -> None:
+def _write_impostors(truths: Sequence[ImpostorTruth], out: Columns, at: int) -> None:
     n = len(truths)
+    if not n:
+        return
     for column, attribute in (
         ("kind", "kind"), ("row_px", "row"), ("col_px", "col"), ("height_px", "height"), ("width_px", "width")
     ):  # fmt: skip

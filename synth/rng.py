@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ class Stream(IntEnum):
     FLICKER = 12
     CENSUS = 13
     RESAMPLE = 14
+    ORDER = 15
+    STEP = 16
+    SUBSET = 17
 
 
 def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generator:
@@ -45,8 +49,23 @@ def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generato
         A generator whose values depend on the three arguments alone.
     """
     key, counter = np.array((seed, stream), np.uint64), np.array((0, 0, 0, index), np.uint64)
-    bits = np.random.Philox(key=key, counter=counter)
+    # given a key, the constructor would ask the operating system for entropy first and take twice the time
+    bits = np.random.Philox(_NO_SEED)  # type: ignore[arg-type]
+    bits.state = {
+        "bit_generator": "Philox", "state": {"counter": counter, "key": key},
+        "buffer": np.zeros(4, np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
+    }  # fmt: skip
     return np.random.Generator(bits)
+
+
+class _NoSeed(np.random.bit_generator.ISeedSequence):
+    """Seeds with zeros what gets its state right afterwards."""
+
+    def generate_state(self, n_words: int, dtype: npt.DTypeLike = np.uint32) -> npt.NDArray[Any]:
+        return np.zeros(n_words, dtype)
+
+
+_NO_SEED = _NoSeed()
 
 
 def keyed_hash(seed: int, stream: Stream, *columns: npt.ArrayLike) -> npt.NDArray[np.uint64]:
@@ -57,16 +76,30 @@ def keyed_hash(seed: int, stream: Stream, *columns: npt.ArrayLike) -> npt.NDArra
     Args:
         seed: Recipe seed.
         stream: Purpose of the hash.
-        columns: Equally long integer arrays (N,); each row is one item's identity.
+        columns: Integer arrays that broadcast to one shape; each element is one item's identity.
 
     Returns:
-        uint64 array (N,).
+        uint64 array of that shape.
     """
     with np.errstate(over="ignore"):
         state = _mix64(np.uint64(seed) ^ _mix64(np.uint64(int(stream) + 1)))
         for column in columns:
             state = _mix64(state ^ _mix64(np.asarray(column).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)))
     return np.asarray(state, dtype=np.uint64)
+
+
+def keyed_uniforms(seed: int, stream: Stream, *columns: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return one uniform draw in [0, 1) per element of integer columns: the top 53 bits of :func:`keyed_hash`.
+
+    Args:
+        seed: Seed.
+        stream: Purpose of the draws.
+        columns: Integer arrays that broadcast to one shape, such as positions (B, 1) and numbers of draws (D,).
+
+    Returns:
+        float64 array of that shape.
+    """
+    return (keyed_hash(seed, stream, *columns) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix64(value: np.uint64 | npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

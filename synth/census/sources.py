@@ -4,8 +4,9 @@ A folder with lists gives the frames of one split, ``trainval`` unless told othe
 without lists gives all its frames.
 
 Links say which frames must stay on one side of a classifier's folds: frames that share any link belong together. A store's
-samples are linked by their source frame, by its pixels and by the plate behind it (manifest ``sources.frames``); a folder's
-frames by their pixels, their id as a plate, and their sequence. Near duplicates are added later, from thumbnails.
+samples are linked by their source frame, by its pixels, by the plate behind it (manifest ``sources``) and by their rendered
+sequence; a folder's frames by their pixels, their id as a plate, and their sequence. Near duplicates are added later, from
+thumbnails.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from synth.corpora import Corpus, FrameRef, MaskScale, open_corpus
 from synth.errors import LeakageError, SourceError
 from synth.rng import Stream, keyed_generator
 from synth.sample import Frame
-from synth.store import open_store
+from synth.store import Store, open_store
 
 SUBSET_INDEX = 0
 """Index of the generator that draws a subset of frames."""
@@ -93,19 +93,16 @@ def store_frames(path: Path, name: str | None = None) -> FrameSet:
         RefusalError: It is no finished store.
     """
     store = open_store(path)
-    sources: list[dict[str, Any]] = store.manifest["sources"]["frames"]
-    codes, labelled = store.column("sample/source"), store.column("sample/labelled")
-    valid_hw = store.column("sample/valid_hw")
+    origin_of = _store_origins(store)
+    labelled, valid_hw = store.column("sample/labelled"), store.column("sample/valid_hw")
 
     def reader(index: int) -> Callable[[], SourceFrame]:
         def read() -> SourceFrame:
             rows, cols = valid_hw[index].tolist()
             levels = np.ascontiguousarray(store.images([index])[0][:rows, :cols])
             mask = np.ascontiguousarray(store.masks([index])[0][:rows, :cols]) if labelled[index] else None
-            code = int(codes[index])
-            links, painted = _store_links(store.path.resolve(), code, sources[code])
             frame = Frame(f"sample-{index:06d}", levels, int(np.iinfo(levels.dtype).max), mask)
-            return SourceFrame(frame, links, painted)
+            return SourceFrame(frame, *origin_of(index))
 
         return read
 
@@ -183,12 +180,24 @@ def _corpus_reader(corpus: Corpus, ref: FrameRef) -> Callable[[], SourceFrame]:
     return read
 
 
-def _store_links(store: Path, code: int, source: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """Return the links of a sample, and whether its background is painted."""
-    links, plate = [f"source:{store}:{code}"], source.get("plate_id")
-    if plate:
-        links.append(f"plate:{plate}")
-    if source["image"]:
-        links.append(f"pixels:{source['pixels_sha256']}")
-        links.append(f"plate:{source['id']}")
-    return tuple(links), not source["image"] and not plate
+def _store_origins(store: Store) -> Callable[[int], tuple[tuple[str, ...], bool]]:
+    """Return what tells the links of a sample, and whether its background is painted."""
+    root, sources, recipe = store.path.resolve(), store.manifest["sources"], store.manifest["recipe"]
+    frames, plates = sources["frames"], sources.get("plates", ())
+    codes, sequences = store.column("sample/source"), store.column("sample/sequence_id")
+    plate_codes = store.column("sample/plate") if "sample/plate" in store.manifest["arrays"] else np.full(len(store), -1)
+    # copies mixed from scenes do not say which plate is behind them: all of them belong together
+    is_vague = bool(frames) and recipe["source"].get("plates") is not None
+
+    def origin(index: int) -> tuple[tuple[str, ...], bool]:
+        code, plate = int(codes[index]), int(plate_codes[index])
+        links = [f"source:{root}:{code}"]
+        if sequences[index] >= 0:
+            links.append(f"sequence:{root}:{sequences[index]}")
+        if frames and frames[code]["image"]:
+            links += [f"pixels:{frames[code]['pixels_sha256']}", f"plate:{frames[code]['id']}"]
+        if plate >= 0 or is_vague:
+            links.append(f"plates:{root}" if is_vague else f"plate:{plates[plate]['id']}")
+        return tuple(links), recipe["source"]["kind"] == "scenes" and plate < 0 and not is_vague
+
+    return origin

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synth.errors import SourceError
 from synth.scene import portable
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 COLUMNS = ("range_km", "transmission", "path_radiance")
 """Header of a table file, comma-separated."""
@@ -27,45 +31,71 @@ class Attenuation(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BeerPath:
+class BeerPath(BaseModel):
     """The fallback: transmission exp(-k*R), no path radiance.
 
     Attributes:
+        kind: Always "beer".
         extinction_per_km: k, >= 0.
     """
 
+    model_config = _FROZEN
+
+    kind: Literal["beer"] = "beer"
     extinction_per_km: float
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if not 0.0 <= self.extinction_per_km < 1e3:
             raise ValueError(f"extinction_per_km must be in 0..1000, got {self.extinction_per_km:g}")
+        return self
 
     def at(self, range_km: float) -> tuple[float, float]:
         """Return transmission and path radiance at a range in km."""
         return float(portable.exp(-self.extinction_per_km * range_km)), 0.0
 
+    def covers(self, range_km: float) -> bool:
+        """Tell whether it says anything about a range: always."""
+        return True
 
-@dataclass(frozen=True, slots=True)
-class PathTable:
+
+class PathTable(BaseModel):
     """A user's table, interpolated between its ranges and refused beyond them.
 
-    Transmission is interpolated in its logarithm, so that a table of exp(-k*R) is reproduced everywhere, and linearly
-    where an end is 0; path radiance linearly.
+    Written out in the recipe, or named as a CSV file with the header :data:`COLUMNS`; the resolved recipe holds the rows and
+    the hash of the file, so that the file is read once and no worker needs it. Transmission is interpolated in its
+    logarithm, so that a table of exp(-k*R) is reproduced everywhere, and linearly where an end is 0; path radiance linearly.
 
     Attributes:
+        kind: Always "table".
+        file: CSV file the columns were read from, or null.
         range_km: Rising ranges, at least two.
         transmission: 0..1 at each.
         path_radiance: W/(m^2 sr) at each, >= 0.
-        sha256: Hash of the file it was read from, or null.
+        sha256: Hash of the file, or null.
+
+    Raises:
+        SourceError: The file cannot be read or is no such table.
     """
 
+    model_config = _FROZEN
+
+    kind: Literal["table"] = "table"
+    file: str | None = None
     range_km: tuple[float, ...]
     transmission: tuple[float, ...]
     path_radiance: tuple[float, ...]
     sha256: str | None = None
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="before")
+    @classmethod
+    def _take_file(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("file") is not None and "range_km" not in data:
+            return {**data, **_read_columns(Path(data["file"]))}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         num = len(self.range_km)
         if num < 2 or len(self.transmission) != num or len(self.path_radiance) != num:
             lengths = (num, len(self.transmission), len(self.path_radiance))
@@ -76,26 +106,11 @@ class PathTable:
             raise ValueError(f"transmission must be in 0..1, got {min(self.transmission):g} .. {max(self.transmission):g}")
         if not all(0.0 <= value < 1e9 for value in self.path_radiance):
             raise ValueError(f"path_radiance must be >= 0 and finite, got {min(self.path_radiance):g}")
+        return self
 
-    @classmethod
-    def read(cls, file: Path) -> Self:
-        """Read a CSV file with the header :data:`COLUMNS`.
-
-        Raises:
-            SourceError: If the file cannot be read or is no such table.
-        """
-        try:
-            content = file.read_bytes()
-            rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
-            columns = [tuple(float(row[name]) for row in rows) for name in COLUMNS]
-            return cls(columns[0], columns[1], columns[2], hashlib.sha256(content).hexdigest())
-        except OSError as error:
-            raise SourceError(
-                f"path table {file}: {error.strerror}; give a CSV file with the columns {', '.join(COLUMNS)}"
-            ) from error
-        except (KeyError, TypeError, ValueError) as error:
-            why = f"no column {error}" if isinstance(error, KeyError) else str(error)
-            raise SourceError(f"path table {file}: {why}; give numbers under the header {','.join(COLUMNS)}") from error
+    def covers(self, range_km: float) -> bool:
+        """Tell whether a range lies within the table."""
+        return self.range_km[0] <= range_km <= self.range_km[-1]
 
     def at(self, range_km: float) -> tuple[float, float]:
         """Return transmission and path radiance at a range in km.
@@ -103,7 +118,7 @@ class PathTable:
         Raises:
             ValueError: If the range lies outside the table.
         """
-        if not self.range_km[0] <= range_km <= self.range_km[-1]:
+        if not self.covers(range_km):
             raise ValueError(
                 f"range_km must be in {self.range_km[0]:g}..{self.range_km[-1]:g}, the table's own, got {range_km:g}"
             )
@@ -114,10 +129,29 @@ class PathTable:
         return _between(self.transmission[upper - 1], self.transmission[upper], share), radiance
 
 
+def _read_columns(file: Path) -> dict[str, Any]:
+    try:
+        content = file.read_bytes()
+        rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines()))
+        columns = {name: tuple(float(row[name]) for row in rows) for name in COLUMNS}
+    except OSError as error:
+        raise SourceError(
+            f"path table {file}: {error.strerror}; give a CSV file with the columns {', '.join(COLUMNS)}"
+        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        why = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise SourceError(f"path table {file}: {why}; give numbers under the header {','.join(COLUMNS)}") from error
+    return {**columns, "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def _between(near: float, far: float, share: float) -> float:
     if near == 0.0 or far == 0.0:
         return near * (1.0 - share) + far * share
     return near * float(portable.exp(share * float(portable.log(far / near))))
+
+
+AttenuationConfig = Annotated[BeerPath | PathTable, Field(discriminator="kind")]
+"""The path of a recipe: ``{kind: table, file: X.csv}`` or ``{kind: beer, extinction_per_km: K}``."""
 
 
 def fill_factor(*, area_m2: float, range_km: float, ifov_mrad: float) -> float:

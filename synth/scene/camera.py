@@ -14,7 +14,7 @@ import numpy as np
 from synth.sample import FloatImage
 from synth.scene.badpixels import DefectMap, draw_defects
 from synth.scene.draws import log_uniform
-from synth.scene.noise_members import NOISE_MEMBERS, PixelLaw, pixel_law
+from synth.scene.noise_members import NOISE_MEMBERS, LocalNoise, PixelLaw, pixel_law
 from synth.scene.optics import vignetting_map
 from synth.scene.sensor_config import SensorConfig
 
@@ -35,6 +35,7 @@ class VirtualCamera:
         nuc_dn: (H, W) shading the correction leaves; (0, W) where the sensor has none.
         defects: Its bad pixels.
         law: Its temporal pixel noise.
+        local_noise: Spread of the pixels of a flat window.
     """
 
     sensor: SensorConfig
@@ -48,6 +49,7 @@ class VirtualCamera:
     nuc_dn: FloatImage
     defects: DefectMap
     law: PixelLaw
+    local_noise: LocalNoise
 
     @classmethod
     def draw(cls, sensor: SensorConfig, frame_hw: tuple[int, int], *, rng: np.random.Generator) -> Self:
@@ -75,4 +77,5 @@ class VirtualCamera:
             nuc_dn=nuc if sensor.nuc_residual_k > 0.0 else absent,
             defects=draw_defects(sensor, frame_hw, rng=rng),
             law=pixel_law(sensor),
+            local_noise=LocalNoise(sensor),
         )

@@ -9,6 +9,8 @@ gradients; :mod:`synth.scene.layers` and the regimes add what real frames have: 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +93,7 @@ def power_law_profile(rng: np.random.Generator, *, length: int, beta: float, f0:
     Returns:
         float32 (length,) with mean 0 and standard deviation 1.
     """
-    grid = int(scipy.fft.next_fast_len(2 * length, real=True))
+    grid = even_fast_length(2 * length)
     draws = np.frombuffer(rng.bytes(4 * (grid // 2 + 1)), dtype="<i2").reshape(-1, 2)
     spectrum = _profile_spectrum(draws, grid, int(beta / BETA_STEP + 0.5), f0)
     profile = scipy.fft.irfft(spectrum, n=grid)[:length]
@@ -118,49 +120,21 @@ def _profile_spectrum(draws: npt.NDArray[np.int16], grid: int, eighths: int, f0:
 
 @numba.njit(cache=True, nogil=True)
 def moments(values: npt.NDArray[np.float32]) -> tuple[float, float]:
-    """Return mean and population standard deviation of a 2-D array, summed row by row in float64."""
-    rows, cols = values.shape
-    totals = np.zeros(rows)
-    squares = np.zeros(rows)
-    for first in range(0, rows - 3, 4):  # four rows side by side: a sum of its own each, so the order stays
-        _row_sums(values[first], values[first + 1], values[first + 2], values[first + 3], totals[first:], squares[first:])
-    for row in range(rows - rows % 4, rows):
-        for col in range(cols):
-            value = np.float64(values[row, col])
-            totals[row] += value
-            squares[row] += value * value
-    total = 0.0
-    square = 0.0
-    for row in range(rows):
-        total += totals[row]
-        square += squares[row]
-    mean = total / values.size
-    return mean, max(square / values.size - mean * mean, 0.0) ** 0.5
+    """Return mean and population standard deviation of a 2-D array, summed column by column in float64."""
+    totals, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for row in range(values.shape[0]):
+        add_moments(totals, squares, values[row])
+    mean = totals.sum() / values.size
+    return mean, max(squares.sum() / values.size - mean * mean, 0.0) ** 0.5
 
 
 @numba.njit(cache=True, nogil=True)
-def _row_sums(
-    a: npt.NDArray[np.float32],
-    b: npt.NDArray[np.float32],
-    c: npt.NDArray[np.float32],
-    d: npt.NDArray[np.float32],
-    totals: npt.NDArray[np.float64],
-    squares: npt.NDArray[np.float64],
-) -> None:
-    a1 = b1 = c1 = d1 = 0.0
-    a2 = b2 = c2 = d2 = 0.0
-    for col in range(a.size):
-        x, y, z, w = np.float64(a[col]), np.float64(b[col]), np.float64(c[col]), np.float64(d[col])
-        a1 += x
-        b1 += y
-        c1 += z
-        d1 += w
-        a2 += x * x
-        b2 += y * y
-        c2 += z * z
-        d2 += w * w
-    totals[0], totals[1], totals[2], totals[3] = a1, b1, c1, d1
-    squares[0], squares[1], squares[2], squares[3] = a2, b2, c2, d2
+def add_moments(totals: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], row: npt.NDArray[np.float32]) -> None:
+    """Add a row and its squares to the sums of its columns: sums that run side by side keep their order and are fast."""
+    for col in range(row.size):
+        value = np.float64(row[col])
+        totals[col] += value
+        squares[col] += value * value
 
 
 def standardise(field: FloatImage) -> FloatImage:
@@ -178,6 +152,7 @@ def smoothstep(values: FloatImage, low: float, high: float) -> FloatImage:
     return step
 
 
+@lru_cache(maxsize=256)
 def even_fast_length(length: int) -> int:
     """Return the smallest even transform length with small prime factors that is at least ``length``."""
     grid = int(scipy.fft.next_fast_len(length, real=True))
@@ -207,37 +182,58 @@ def _coefficients(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArr
 
 
 def _amplitude(grid_hw: tuple[int, int], beta: float, f0: float, stretch: float, turns: float) -> npt.NDArray[np.float32]:
-    amplitude = _root_power(_squared_frequency(grid_hw, f0, stretch, turns), beta)
+    parts = _squared_frequency(grid_hw, f0, stretch, turns)
+    amplitude: npt.NDArray[np.float32] = _inverse_root_power(*parts, int(beta / BETA_STEP + 0.5))
     amplitude[0, 0] = 0.0
     amplitude[:, 0] *= np.float32(1.4142135)  # the real transform keeps half the variance of this column
     return amplitude
 
 
-def _squared_frequency(grid_hw: tuple[int, int], f0: float, stretch: float, turns: float) -> npt.NDArray[np.float32]:
-    """Return the quadratic form of the elongated frequency plane plus f0^2; float32 (rows, cols // 2 + 1)."""
+def _squared_frequency(
+    grid_hw: tuple[int, int], f0: float, stretch: float, turns: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the quadratic form of the elongated frequency plane plus f0^2 as a + b + c * d, float32.
+
+    Returns:
+        a (rows,), b (cols // 2 + 1,), c (rows,), d (cols // 2 + 1,).
+    """
     rows, cols = grid_hw
-    f_row = (((np.arange(rows) + rows // 2) % rows - rows // 2) / rows)[:, None]
-    f_col = (np.arange(cols // 2 + 1) / cols)[None, :]
+    f_row = ((np.arange(rows) + rows // 2) % rows - rows // 2) / rows
+    f_col = np.arange(cols // 2 + 1) / cols
     cosine, sine = portable.cos_sin(turns)
     row_weight = sine * sine * stretch + cosine * cosine / stretch
     col_weight = cosine * cosine * stretch + sine * sine / stretch
     cross = 2.0 * sine * cosine * (stretch - 1.0 / stretch)
-    squared = (cross * f_row).astype(np.float32) * f_col.astype(np.float32)
-    squared += (row_weight * f_row * f_row + f0 * f0).astype(np.float32)
-    squared += (col_weight * f_col * f_col).astype(np.float32)
-    return squared
+    parts = row_weight * f_row * f_row + f0 * f0, col_weight * f_col * f_col, cross * f_row, f_col
+    by_row, by_col, cross_row, cross_col = (part.astype(np.float32) for part in parts)
+    return by_row, by_col, cross_row, cross_col
 
 
-def _root_power(squared: npt.NDArray[np.floating], beta: float) -> npt.NDArray[np.float32]:
-    """Return squared^(-beta/4): the 2^-5 powers of ``squared`` by repeated square roots, multiplied up."""
-    eighths = int(beta / BETA_STEP + 0.5)
-    whole, fraction = divmod(eighths, 32)
-    root = np.asarray(squared, dtype=np.float32)
-    power = np.ones_like(root)
-    for _ in range(whole):
-        power *= root
-    for bit in (16, 8, 4, 2, 1):
-        root = np.sqrt(root)
-        if fraction & bit:
-            power *= root
-    return np.float32(1.0) / power
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # a check for division by zero would keep the loops scalar
+def _inverse_root_power(
+    by_row: npt.NDArray[np.float32],
+    by_col: npt.NDArray[np.float32],
+    cross_row: npt.NDArray[np.float32],
+    cross_col: npt.NDArray[np.float32],
+    eighths: int,
+) -> npt.NDArray[np.float32]:
+    """Return (a + b + c * d)^(-beta/4), beta in steps of ``BETA_STEP``: its 2^-5 powers by repeated square roots."""
+    out = np.empty((by_row.size, by_col.size), np.float32)
+    root, one = np.empty(by_col.size, np.float32), np.float32(1.0)
+    for i in range(by_row.size):
+        power, level, share = out[i], by_row[i], cross_row[i]
+        for j in range(root.size):
+            root[j] = level + (by_col[j] + share * cross_col[j])
+            power[j] = one
+        for _ in range(eighths // 32):
+            for j in range(root.size):
+                power[j] *= root[j]
+        for bit in (16, 8, 4, 2, 1):
+            for j in range(root.size):
+                root[j] = np.sqrt(root[j])
+            if eighths & bit:
+                for j in range(root.size):
+                    power[j] *= root[j]
+        for j in range(root.size):
+            power[j] = one / power[j]
+    return out

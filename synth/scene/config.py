@@ -1,7 +1,7 @@
 """What to render: the ``scenes`` source of a recipe, checked before any work starts.
 
 Sections stand beside what they configure: ``sensor`` (:mod:`synth.scene.presets`), ``regimes`` and ``plates`` (what is
-behind), ``targets`` and ``scr`` (what is to be found), ``impostors`` (what is not), ``sequence`` (how it moves).
+behind), ``targets`` with ``scr`` or ``ranges`` (what is to be found), ``impostors`` (what is not), ``sequence`` (how it moves).
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from synth.errors import RecipeError
 from synth.scene.backdrops import BACKDROP_WEIGHTS, BackdropName
+from synth.scene.draws import rising
+from synth.scene.noise_members import noise_sigma_dn
 from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
+from synth.scene.ranges import RangesConfig
+from synth.scene.scr import HEADROOM
 from synth.scene.sensor_config import PSF_REACH_SIGMAS, PhotonShot
-from synth.scene.target_config import ImpostorRates, Interval, ScrConfig, Share, TargetsConfig, Weight, rising
+from synth.scene.target_config import ImpostorRates, Interval, ScrConfig, Share, TargetsConfig, Weight
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,12 +135,16 @@ class SceneConfig(BaseModel):
         plates: Real backgrounds, or null for painted ones only.
         targets: How many targets, of what kind, where.
         scr: How strong they are.
+        ranges: Targets by range and radiance instead of by a ratio, or null.
         impostors: Hard negatives.
         sequence: Motion, or null for frames that have nothing to do with each other.
         textures: ``shared``: cut from sheets that a block of 1024 scenes shares; ``own``: drawn for each scene, several
             times slower (:mod:`synth.scene.sheets`).
+        clutter_tilt: Added to the exponent of the power spectral density of every painted texture (physics section 7 puts
+            them in 1.8-3.8).
         frames_per_camera: Consecutive single frames that share a camera; a sequence has one of its own.
         raw: Whether the raw uint16 frames are kept beside the view.
+        calibrated_on: What real frames the numbers were fitted to, for the record; empty when to none.
     """
 
     model_config = _FROZEN
@@ -150,11 +158,14 @@ class SceneConfig(BaseModel):
     plates: PlatesConfig | None = None
     targets: TargetsConfig = TargetsConfig()
     scr: ScrConfig = ScrConfig()
+    ranges: RangesConfig | None = None
     impostors: ImpostorRates = ImpostorRates()
     sequence: SequenceConfig | None = None
     textures: Literal["shared", "own"] = "shared"
+    clutter_tilt: float = Field(default=0.0, ge=-1.0, le=1.0)
     frames_per_camera: int = Field(default=64, ge=1, le=10_000_000)
     raw: bool = False
+    calibrated_on: str = Field(default="", max_length=300)
 
     @model_validator(mode="before")
     @classmethod
@@ -174,6 +185,8 @@ class SceneConfig(BaseModel):
                 f"sensor_overrides must be empty when the sensor is written out, got {sorted(self.sensor_overrides)}"
             )
         self._check_sensor(self.resolved_sensor())
+        self._check_ratios(self.resolved_sensor())
+        self._check_ranges()
         self._check_places()
         return self
 
@@ -199,8 +212,30 @@ class SceneConfig(BaseModel):
         if self.scr.mode == "realised" and isinstance(sensor.shot, PhotonShot) and sensor.shot.exact_poisson:
             raise ValueError("scr.mode must be expected with shot.exact_poisson, got realised: its noise follows the signal")
 
+    def _check_ratios(self, sensor: SensorConfig) -> None:
+        """Refuse ratios that no place can carry: even on noise alone they reach the rail."""
+        room_dn = (1.0 - HEADROOM) * sensor.rail_dn - sensor.offset_dn
+        if self.targets.dark_share == 1.0:
+            room_dn = sensor.offset_dn - HEADROOM * sensor.rail_dn
+        most = room_dn / noise_sigma_dn(sensor, sensor.offset_dn)
+        if self.scr.high > most:
+            raise ValueError(
+                f"scr.high must be <= {most:.3g}, what lies between the sensor's offset_dn and its rail, got {self.scr.high:g}"
+            )
+
+    def _check_ranges(self) -> None:
+        if self.ranges is None:
+            return
+        point, *others = self.targets.levels.weights
+        if not point > 0.0 or any(others):
+            raise ValueError("targets.levels must be point alone with ranges: their targets are unresolved")
+        if self.targets.dark_share > 0.0:
+            raise ValueError("targets.dark_share must be 0 with ranges: the contrast decides on the sign")
+        if self.scr.mode != "expected" or self.scr.view_peak_dn is not None:
+            raise ValueError("scr.mode must be expected and scr.view_peak_dn null with ranges: they decide on the amplitude")
+
     def _check_places(self) -> None:
-        needed = 2 * self.targets.border_px + 2 * int(2.0 * self.targets.half_length_px[1]) + 1
+        needed = 2 * self.targets.border_px + 2 * int(2.0 * self.targets.half_length_px[-1]) + 1
         if self.targets.levels.extended > 0.0 and needed > min(self.frame_hw):
             raise ValueError(
                 f"targets.border_px and half_length_px must leave room in frame_hw {self.frame_hw}, need {needed} px"

@@ -151,9 +151,9 @@ def digitise(signal_dn: FloatImage, camera: VirtualCamera, noise: FrameNoise, wi
     defects = camera.defects
     inside = _defects_inside(defects, window, camera.frame_hw)
     if inside.size:
-        pixels, kinds = defects.pixels[inside], defects.kinds[inside]
-        saturated += _spoil(signal_dn, row0, col0, chain, pixels, kinds, noise.defect_dn[inside], raw)
-        _replace(raw, row0, col0, camera.frame_hw[1], pixels, defects.neighbours[inside])
+        pixels, kinds, cols = defects.pixels[inside], defects.kinds[inside], camera.frame_hw[1]
+        saturated += _spoil(camera.nuc_dn, row0, col0, cols, pixels, kinds, noise.defect_dn[inside], chain.rail, chain.top, raw)
+        _replace(raw, row0, col0, cols, pixels, defects.neighbours[inside])
     return Exposure(raw, int(saturated))
 
 
@@ -169,70 +169,69 @@ def _defects_inside(defects: DefectMap, window: Box | None, hw: tuple[int, int])
 @numba.njit(cache=True, nogil=True)
 def _convert(signal: FloatImage, row0: int, col0: int, chain: _Chain, raw: RawLevels) -> int:
     """Steps 8, 9 and 11-13 for every pixel; returns the number that met a rail."""
-    cols = signal.shape[1]
-    normals, values, scratch = np.empty(cols), np.empty(cols), np.empty(cols, np.uint64)
+    values, bench = np.empty(signal.shape[1], np.float32), grain.bench_for(signal.shape[1])
     saturated = 0
     for i in range(signal.shape[0]):
         first = np.uint64((row0 + i) * chain.pattern.shape[1] + col0)
-        grain.fill_normals(normals, scratch, chain.low, chain.high, first)
-        add_pixel_noise(chain.law, signal[i], normals, chain.low, chain.high, first, values)
+        add_pixel_noise(chain.law, signal[i], bench, chain.low, chain.high, first, values)
         saturated += _finish(values, signal[i], row0 + i, col0, chain, raw[i])
     return saturated
 
 
 @numba.njit(cache=True, nogil=True)
 def _finish(
-    values: npt.NDArray[np.float64], signal: npt.NDArray[np.float32], row: int, col0: int, chain: _Chain, out: RawLevels
+    values: npt.NDArray[np.float32], signal: npt.NDArray[np.float32], row: int, col0: int, chain: _Chain, out: RawLevels
 ) -> int:
     """Add the fixed pattern to part of a row, clip, round and correct; returns the number that met a rail."""
     span = slice(col0, col0 + out.size)
     pattern, columns, along = chain.pattern[row, span], chain.columns[span], chain.rows[row]
+    offset, zero, rail, top = np.float32(chain.offset), np.float32(0.0), np.float32(chain.rail), np.float32(chain.top)
     for k in range(out.size):
         values[k] += pattern[k] + (along + columns[k])
     if chain.gain.size > 0:
         gain = chain.gain[row, span]
         for k in range(out.size):
-            values[k] += gain[k] * (signal[k] - chain.offset)
+            values[k] += gain[k] * (signal[k] - offset)
     saturated = 0
     for k in range(out.size):
-        saturated += (values[k] < 0.0) | (values[k] > chain.rail)
-        values[k] = np.rint(min(max(values[k], 0.0), chain.rail))
+        saturated += int(values[k] < zero) + int(values[k] > rail)
+        values[k] = np.rint(min(max(values[k], zero), rail))
     if chain.nuc.size > 0:
         nuc = chain.nuc[row, span]
         for k in range(out.size):
-            values[k] = min(max(np.rint(values[k] + nuc[k]), 0.0), chain.top)
+            values[k] = min(max(np.rint(values[k] + nuc[k]), zero), top)
     for k in range(out.size):
-        out[k] = np.uint16(values[k])
+        out[k] = np.uint16(np.int32(values[k]))
     return saturated
 
 
 @numba.njit(cache=True, nogil=True)
 def _spoil(
-    signal: FloatImage,
+    nuc: FloatImage,
     row0: int,
     col0: int,
-    chain: _Chain,
+    cols: int,
     pixels: npt.NDArray[np.int64],
     kinds: npt.NDArray[np.int64],
     defect_dn: npt.NDArray[np.float64],
+    rail: float,
+    top: float,
     raw: RawLevels,
 ) -> int:
-    """Step 10, with 11-13 again, for the defects; returns by how many pixels they change the number at a rail."""
-    normals, values = np.empty(1), np.empty(1)
+    """Step 10 for the defects, on counts that steps 11-13 have seen; returns by how many pixels they change those at a rail."""
     change = 0
     for k in range(pixels.size):
-        row, col = pixels[k] // chain.pattern.shape[1], pixels[k] % chain.pattern.shape[1]
-        i, span = row - row0, slice(col - col0, col - col0 + 1)
-        index = np.uint64(pixels[k])
-        normals[0] = grain.normal_at(chain.low, chain.high, index)
-        add_pixel_noise(chain.law, signal[i, span], normals, chain.low, chain.high, index, values)
-        noisy = values[0]
-        change -= _finish(values, signal[i, span], row, col, chain, raw[i, span])  # as :func:`_convert` counted it
+        row, col = pixels[k] // cols, pixels[k] % cols
+        residual = np.float64(nuc[row, col]) if nuc.size > 0 else 0.0
+        counted = np.rint(raw[row - row0, col - col0] - residual)
+        change -= (counted <= 0.0) | (counted >= np.rint(rail))
         if kinds[k] == DEAD:
-            raw[i, col - col0] = np.uint16(np.rint(min(defect_dn[k], chain.rail)))
+            raw[row - row0, col - col0] = np.uint16(np.rint(min(defect_dn[k], rail)))
         else:
-            values[0] = noisy + defect_dn[k]
-            change += _finish(values, signal[i, span], row, col, chain, raw[i, span])
+            counted += defect_dn[k]
+            change += (counted < 0.0) | (counted > rail)
+            counted = np.rint(min(max(counted, 0.0), rail))
+            raw[row - row0, col - col0] = np.uint16(min(max(np.rint(counted + residual), 0.0), top))
     return change
 
 
@@ -247,7 +246,11 @@ def _replace(
         for pixel in neighbours[k]:
             i, j = pixel // cols - row0, pixel % cols - col0
             if pixel >= 0 and 0 <= i < raw.shape[0] and 0 <= j < raw.shape[1]:
-                near[num] = raw[i, j]
+                at = num
+                while at > 0 and near[at - 1] > raw[i, j]:
+                    near[at] = near[at - 1]
+                    at -= 1
+                near[at] = raw[i, j]
                 num += 1
         if num > 0:
-            raw[pixels[k] // cols - row0, pixels[k] % cols - col0] = np.sort(near[:num])[num // 2]
+            raw[pixels[k] // cols - row0, pixels[k] % cols - col0] = near[num // 2]

@@ -1,4 +1,4 @@
-"""From raw levels to the 8-bit view: denoiser, automatic gain control, JPEG.
+"""From raw levels to the 8-bit view: denoiser, automatic gain control, block codec.
 
 Two gain controls, after FLIR application note 102-PS242-100-01 (2014): *linear*, ``8bit = m * raw + b`` with
 m = 255 / (P(100 - t) - P(t)); and *plateau equalisation*, the cumulative histogram with every 1-level bin cut at the
@@ -8,17 +8,18 @@ table with one grey level per raw level: monotone whatever the control.
 
 from __future__ import annotations
 
-import io
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from synth.scene.draws import chance, log_uniform, uniform
+from synth.scene import portable
+from synth.scene.codec import code_blocks
+from synth.scene.draws import Points, chance, log_spread, rising, spread
 
 if TYPE_CHECKING:
     from synth.scene.sensor_config import SensorConfig
@@ -27,34 +28,36 @@ RawLevels = npt.NDArray[np.uint16]
 GreyLevels = npt.NDArray[np.uint8]
 Denoiser = Literal["none", "median3", "gaussian"]
 
-NOISE_KEPT: dict[Denoiser, float] = {"none": 1.0, "median3": 0.4075, "gaussian": 0.375}
-"""Standard deviation of white noise after each denoiser, relative: the median of nine normals; sqrt(6*6)/16 of the
-binomial kernel (both computed)."""
+MEDIAN_KEPT = 0.4075
+"""Standard deviation of white noise after the median of nine, relative (computed)."""
+
+_TAP_BITS, _HALF_TAPS = 12, 5
+MOST_SIGMA_PX = 1.5
+"""Widest kernel of the Gaussian denoiser: its five taps a side hold all but 2e-4 of it."""
 
 
 class _AgcBase(BaseModel):
     """What both gain controls share.
 
     Attributes:
-        span_dn: Bounds of the grey levels a scene fills, drawn uniformly; 255 is a core's own full range.
-        lift: Bounds of the share of the unused grey levels that lies below the scene, drawn uniformly; it moves the
-            "ITT midpoint" of the application note, 127 of 255 by default.
-        max_noise_dn: Bounds of the noise the view may show, grey levels, drawn log-uniformly; the largest gain follows.
+        span_dn: Bounds or quantiles of the grey levels a scene fills, drawn uniformly; 255 is a core's own full range.
+        lift: Bounds or quantiles of the share of the unused grey levels that lies below the scene, drawn uniformly; it moves
+            the "ITT midpoint" of the application note, 127 of 255 by default.
+        max_noise_dn: Bounds or quantiles of the noise the view may show, grey levels, drawn log-uniformly; the largest gain
+            follows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    span_dn: tuple[float, float] = (255.0, 255.0)
-    lift: tuple[float, float] = (0.5, 0.5)
-    max_noise_dn: tuple[float, float] = (0.5, 4.0)  # MAD sigmas of the 145 target-free frames, 5-95 %: physics section 11
+    span_dn: Points = (255.0, 255.0)
+    lift: Points = (0.5, 0.5)
+    max_noise_dn: Points = (0.5, 4.0)  # MAD sigmas of the 145 target-free frames, 5-95 %: physics section 11
 
     @model_validator(mode="after")
     def _bounds_rise(self) -> Self:
         limits = {"span_dn": (1.0, 255.0), "lift": (0.0, 1.0), "max_noise_dn": (1e-3, 255.0)}
         for key, (least, most) in limits.items():
-            low, high = getattr(self, key)
-            if not least <= low <= high <= most:
-                raise ValueError(f"{key} must be two rising numbers in {least:g}..{most:g}, got {low:g}, {high:g}")
+            rising(key, getattr(self, key), least, most)
         return self
 
 
@@ -115,11 +118,17 @@ class View:
         table: uint8 (2^bits,), grey level of each raw level; never falls.
         kind: Gain control that made it.
         denoise: Filter applied to the raw levels before the table.
+        sigma_px: Kernel of the Gaussian filter.
+        quality: Quality of the block codec behind the table, or None.
+        block_origin: First row and column of the frame within a block of it.
     """
 
     table: GreyLevels
     kind: Literal["linear", "plateau"]
     denoise: Denoiser
+    sigma_px: float = 0.0
+    quality: int | None = None
+    block_origin: tuple[int, int] = (0, 0)
 
 
 def fit_view(raw: RawLevels, sensor: SensorConfig, *, rng: np.random.Generator) -> View:
@@ -130,51 +139,88 @@ def fit_view(raw: RawLevels, sensor: SensorConfig, *, rng: np.random.Generator) 
     Args:
         raw: uint16 (H, W).
         sensor: The sensor, its ``agc`` and ``denoise``.
-        rng: View stream of the frame; always four draws.
+        rng: View stream of the frame; always eight draws.
 
     Returns:
         The view.
     """
     agc = sensor.agc
     plateau_turn = chance(rng, agc.plateau_share if isinstance(agc, MixedAgc) else 0.5)
-    span, lift = uniform(rng, *agc.span_dn), uniform(rng, *agc.lift)
-    max_gain = log_uniform(rng, *agc.max_noise_dn) / (sensor.sigma_tvh_dn * NOISE_KEPT[sensor.denoise])
+    span, lift, max_noise = spread(rng, agc.span_dn), spread(rng, agc.lift), log_spread(rng, agc.max_noise_dn)
+    sigma, quality = spread(rng, sensor.denoise_sigma_px), spread(rng, sensor.jpeg_quality or (100.0, 100.0))
+    max_gain = max_noise / (sensor.sigma_tvh_dn * noise_kept(sensor.denoise, sigma))
+    origin = divmod(int(64.0 * float(rng.random())), 8)
+    path = (sensor.denoise, sigma, None if sensor.jpeg_quality is None else int(quality + 0.5), origin)
+    num_levels = int(255.0 * spread(rng, sensor.levels_share) + 0.5)
     counts = _histogram(raw, sensor.raw_max)
     if isinstance(agc, PlateauAgc) or (isinstance(agc, MixedAgc) and plateau_turn):
         plateau = max(1, int(agc.plateau_fraction * raw.size))
-        return View(_plateau_table(counts, plateau, span, lift, max_gain), "plateau", sensor.denoise)
+        return View(_coarse(_plateau_table(counts, plateau, span, lift, max_gain), num_levels), "plateau", *path)
     low, high = _tail_levels(counts, int(agc.tail_percent / 100.0 * raw.size))
-    return View(_linear_table(counts.size, low, high, span, lift, max_gain), "linear", sensor.denoise)
+    return View(_coarse(_linear_table(counts.size, low, high, span, lift, max_gain), num_levels), "linear", *path)
+
+
+def _coarse(table: GreyLevels, num_levels: int) -> GreyLevels:
+    """Return a table that uses every grey level, or fewer and evenly spaced ones."""
+    if num_levels >= 255:
+        return table
+    stretched = (np.arange(num_levels + 1) * 510 + num_levels) // (2 * num_levels)  # 255 * k / num_levels, rounded half up
+    steps = (np.arange(256) * 2 * num_levels + 255) // 510  # the step each level falls to
+    coarse: GreyLevels = stretched[steps].astype(np.uint8)[table]
+    return coarse
 
 
 def show(raw: RawLevels, view: View) -> GreyLevels:
-    """Return the 8-bit view of raw levels: denoiser, then table; uint8, same shape.
+    """Return the 8-bit view of raw levels: denoiser, table, codec; uint8, same shape.
 
     Args:
         raw: uint16 (H, W), at most the largest level the view was fitted for.
         view: What :func:`fit_view` returned.
     """
     if view.denoise == "gaussian":
-        raw = _binomial3(raw)
+        raw = _filter(raw, gaussian_taps(view.sigma_px))
     elif view.denoise == "median3":
         raw = _median3(raw)
-    return view.table[raw]
+    grey = _look_up(view.table, raw)
+    return grey if view.quality is None else code_blocks(grey, view.quality, view.block_origin)
 
 
-def post(grey: GreyLevels, sensor: SensorConfig) -> GreyLevels:
-    """Return the view after the sensor's JPEG pass, or the view itself where there is none.
+@numba.njit(cache=True, nogil=True)
+def _look_up(table: GreyLevels, raw: RawLevels) -> GreyLevels:
+    out = np.empty(raw.shape, np.uint8)
+    for i in range(raw.shape[0]):
+        for j in range(raw.shape[1]):
+            out[i, j] = table[raw[i, j]]
+    return out
 
-    The bytes of a JPEG pass depend on the version of the codec.
+
+def noise_kept(denoise: Denoiser, sigma_px: float) -> float:
+    """Return the standard deviation of white noise after a denoiser, relative.
 
     Args:
-        grey: uint8 (H, W).
-        sensor: The sensor, its ``jpeg_quality``.
+        denoise: Which.
+        sigma_px: Kernel of the Gaussian one.
     """
-    if sensor.jpeg_quality is None:
-        return grey
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "JPEG", quality=sensor.jpeg_quality)
-    return np.asarray(Image.open(buffer))
+    if denoise == "gaussian":
+        taps = gaussian_taps(sigma_px)
+        return float((taps * taps).sum()) / 4.0**_TAP_BITS
+    return MEDIAN_KEPT if denoise == "median3" else 1.0
+
+
+@functools.lru_cache(maxsize=256)
+def gaussian_taps(sigma_px: float) -> npt.NDArray[np.int64]:
+    """Return a sampled Gaussian, int64 (11,), sum 2^12; a sigma of 0 lets everything through.
+
+    Args:
+        sigma_px: 0..1.5.
+    """
+    taps = np.zeros(2 * _HALF_TAPS + 1, np.int64)
+    if sigma_px > 0.1:  # below, the neighbour's tap is 0
+        levels = [float(portable.exp(-0.5 * (n / sigma_px) ** 2)) for n in range(-_HALF_TAPS, _HALF_TAPS + 1)]
+        taps[:] = [int(level * 2**_TAP_BITS / sum(levels) + 0.5) for level in levels]
+    taps[_HALF_TAPS] += 2**_TAP_BITS - taps.sum()
+    taps.flags.writeable = False
+    return taps
 
 
 @numba.njit(cache=True, nogil=True)
@@ -213,36 +259,52 @@ def _linear_table(size: int, low: int, high: int, span: float, lift: float, max_
 @numba.njit(cache=True, nogil=True)
 def _plateau_table(counts: npt.NDArray[np.int64], plateau: int, span: float, lift: float, max_gain: float) -> GreyLevels:
     """Cumulate the cut histogram from the middle of each bin; a bin rises by at most ``max_gain`` grey levels."""
+    low, high = _tail_levels(counts, 0)
     total = 0
-    for count in counts:
+    for count in counts[low : high + 1]:
         total += min(count, plateau)
     used = 0.0
-    for count in counts:
+    for count in counts[low : high + 1]:
         used += min(span * min(count, plateau) / total, max_gain)
     table = np.empty(counts.size, np.uint8)
     level_dn = lift * (255.0 - used)
-    for level in range(counts.size):
+    table[:low] = np.uint8(min(max(np.floor(level_dn + 0.5), 0.0), 255.0))
+    for level in range(low, high + 1):
         rise = min(span * min(counts[level], plateau) / total, max_gain)
         table[level] = np.uint8(min(max(np.floor(level_dn + 0.5 * rise + 0.5), 0.0), 255.0))
         level_dn += rise
+    table[high + 1 :] = np.uint8(min(max(np.floor(level_dn + 0.5), 0.0), 255.0))
     return table
 
 
 @numba.njit(cache=True, nogil=True)
-def _binomial3(raw: RawLevels) -> RawLevels:
-    """Filter with [1 2 1] x [1 2 1] / 16 (sigma 0.71 px), edges repeated, rounded half up in integers."""
+def _filter(raw: RawLevels, taps: npt.NDArray[np.int64]) -> RawLevels:
+    """Filter rows and columns with taps of sum 2^12, edges repeated, rounded half up once, in integers."""
     rows, cols = raw.shape
-    across = np.empty((rows, cols), np.uint32)
+    half = taps.size // 2
+    across = np.empty((rows, cols), np.int64)
+    line = np.empty(cols + 2 * half, np.int64)
     for i in range(rows):
-        for j in range(cols):
-            left, right = raw[i, max(j - 1, 0)], raw[i, min(j + 1, cols - 1)]
-            across[i, j] = np.uint32(left) + np.uint32(2) * np.uint32(raw[i, j]) + np.uint32(right)
+        line[:half], line[half + cols :] = raw[i, 0], raw[i, cols - 1]
+        line[half : half + cols] = raw[i]
+        across[i] = 0
+        for n in range(taps.size):
+            _add_weighted(across[i], taps[n], line[n : n + cols])
     out = np.empty((rows, cols), np.uint16)
+    total = np.empty(cols, np.int64)
     for i in range(rows):
-        above, below = across[max(i - 1, 0)], across[min(i + 1, rows - 1)]
+        total[:] = np.int64(1) << (2 * _TAP_BITS - 1)
+        for n in range(taps.size):
+            _add_weighted(total, taps[n], across[min(max(i + n - half, 0), rows - 1)])
         for j in range(cols):
-            out[i, j] = np.uint16((above[j] + np.uint32(2) * across[i, j] + below[j] + np.uint32(8)) >> np.uint32(4))
+            out[i, j] = np.uint16(total[j] >> (2 * _TAP_BITS))
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_weighted(target: npt.NDArray[np.int64], weight: int, source: npt.NDArray[np.int64]) -> None:
+    for j in range(target.size):
+        target[j] += weight * source[j]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -23,7 +23,7 @@ from synth.rng import Stream, keyed_generator
 from synth.sample import FloatImage, MaskLevels
 from synth.scene.config import SceneConfig
 from synth.scene.detector import digitise, draw_noise
-from synth.scene.display import fit_view, post, show
+from synth.scene.display import fit_view, show
 from synth.scene.labels import Labeller
 from synth.scene.site import Standing, hidden_level, insert
 from synth.scene.stage import Picture, Scene, Stage
@@ -91,13 +91,13 @@ class SceneRenderer:
         exposure = digitise(composed.signal_dn, scene.camera, noise)
         sensor = self.stage.sensor
         view = fit_view(exposure.raw, sensor, rng=keyed_generator(self.seed, Stream.VIEW, index))
-        levels = post(show(exposure.raw, view), sensor)
+        levels = show(exposure.raw, view)
         mask = np.zeros(self.config.frame_hw, np.uint8)
         for target in composed.targets:
             target.mark(mask)
         labeller = Labeller(
             composed.background_dn, exposure.raw, levels, mask,
-            sensor=sensor, mode=ScrMode[self.config.scr.mode.upper()], regime=scene.backdrop.regime,
+            camera=scene.camera, mode=ScrMode[self.config.scr.mode.upper()], regime=scene.backdrop.regime,
             is_sequence=self.config.sequence is not None,
         )  # fmt: skip
         truth = self._truth(scene, frame, labeller.label(composed.targets), composed.impostors, exposure.saturated_px)

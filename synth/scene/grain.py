@@ -3,13 +3,15 @@
 A generator is asked for one 128-bit key a frame; each pixel then hashes the key and its own index (SplitMix64, Steele,
 Lea & Flood, OOPSLA 2014, in counter mode, the second key word folded in between two finalisers). So the noise of a pixel
 cannot depend on what the signal is anywhere, a part of a frame can be exposed again with the very same noise, and no
-draw is shared between frames. Normals come from the ziggurat of Marsaglia & Tsang (2000, 256 layers), Poisson
-counts from the transformed rejection of Hoermann (1993, PTRS); both exact in distribution and in portable arithmetic.
+draw is shared between frames. Normals are those of Box & Muller (1958) in single precision, without a branch, so that
+sixteen are made at once: u comes in steps of 2^-31, which ends them at 6.7. Poisson counts come from the transformed
+rejection of Hoermann (1993, PTRS). Both in portable arithmetic.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -22,11 +24,14 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
 _TO_UNIT = 1.0 / 9007199254740992.0  # 2^-53
-_HALF_RANGE = 2147483648.0  # 2^31: a position in a layer is a signed 32-bit integer
 
-_LAYERS = 256
-_TAIL = 3.6541528853610088  # start of the tail with 256 layers (Marsaglia & Tsang, J. Stat. Softw. 5(8), 2000)
-_AREA = 0.00492867323399  # area of each layer, same source
+_F32_ZERO, _F32_HALF, _F32_ONE, _F32_TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+_F32_LN2 = np.float32(0.6931471805599453)
+_F32_TO_QUARTER = np.float32(2.0**-30)
+_F32_QUARTER_TURN = np.float32(1.5707963267948966)
+_F32_ODD = tuple(np.float32(1.0 / n) for n in range(1, 14, 2))  # atanh(x) = x + x^3/3 + ...
+_F32_COS = tuple(np.float32(value) for value in (-1.0 / 2.0, 1.0 / 24.0, -1.0 / 720.0, 1.0 / 40320.0))
+_F32_SIN = tuple(np.float32(value) for value in (-1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362880.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class GrainKey:
 
 def draw_key(rng: np.random.Generator) -> GrainKey:
     """Draw a key: two 64-bit words of the generator."""
-    low, high = rng.integers(0, 2**64, size=2, dtype=np.uint64)
+    low, high = rng.bit_generator.random_raw(2)
     return GrainKey(low, high)
 
 
@@ -57,23 +62,6 @@ def normal_field(hw: tuple[int, int], sigma: float, *, key: GrainKey) -> FloatIm
     out = np.empty(hw, np.float32)
     _fill_field(out, sigma, key.low, key.high)
     return out
-
-
-def _layers() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return edges x_0 > x_1 = tail start > ... > x_256 = 0 of layers of equal area, and exp(-x^2/2) at each."""
-    edges, heights = np.zeros(_LAYERS + 1), np.zeros(_LAYERS + 1)
-    heights[1] = portable.exp(-0.5 * _TAIL * _TAIL)
-    edges[0], edges[1] = _AREA / heights[1], _TAIL
-    for layer in range(2, _LAYERS):
-        heights[layer] = _AREA / edges[layer - 1] + heights[layer - 1]
-        edges[layer] = np.sqrt(-2.0 * portable.log(heights[layer]))
-    heights[_LAYERS] = 1.0
-    return edges, heights
-
-
-_EDGES, _HEIGHTS = _layers()
-_STEP = _EDGES[:-1] / _HALF_RANGE
-_INNER = np.floor(_HALF_RANGE * _EDGES[1:] / _EDGES[:-1])  # positions under the curve whatever the height
 
 
 @numba.njit(cache=True, nogil=True)
@@ -101,74 +89,88 @@ def unit(bits: np.uint64) -> float:
     return np.float64(bits >> np.uint64(11)) * _TO_UNIT
 
 
-@numba.njit(cache=True, nogil=True)
-def normal_at(low: np.uint64, high: np.uint64, index: np.uint64) -> float:
-    """Return the standard normal draw of item ``index`` under a key."""
-    return _normal(bits_at(low, high, index))
+class Bench(NamedTuple):
+    """Room to work in, made once for many rows; the kernels make it by :func:`bench_for`.
+
+    Attributes:
+        bits: uint64 (m,), random bits of each pair.
+        radius: float32 (m,).
+        halvings: float32 (m,).
+        pairs: float32 (2 * m,).
+    """
+
+    bits: npt.NDArray[np.uint64]
+    radius: npt.NDArray[np.float32]
+    halvings: npt.NDArray[np.float32]
+    pairs: npt.NDArray[np.float32]
 
 
 @numba.njit(cache=True, nogil=True)
-def fill_normals(
-    out: npt.NDArray[np.float64], scratch: npt.NDArray[np.uint64], low: np.uint64, high: np.uint64, first: np.uint64
-) -> None:
-    """Write the standard normal draws of consecutive items; equals :func:`normal_at` of each.
+def bench_for(num_items: int) -> Bench:
+    """Return room for runs of at most so many items."""
+    num = num_items // 2 + 1
+    return Bench(np.empty(num, np.uint64), np.empty(num, np.float32), np.empty(num, np.float32), np.empty(2 * num, np.float32))
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_normals(out: npt.NDArray[np.float32], bench: Bench, low: np.uint64, high: np.uint64, first: np.uint64) -> None:
+    """Write the standard normal draws of consecutive items; items 2k and 2k + 1 share the bits of k.
 
     Args:
-        out: float64 (n,), overwritten.
-        scratch: uint64 (m,), m >= n, overwritten.
+        out: float32 (n,), overwritten.
+        bench: Of :func:`bench_for` m items, m >= n; overwritten.
         low: First word of the key.
         high: Second word of the key.
         first: Index of the first item.
     """
-    for k in range(out.size):
-        scratch[k] = bits_at(low, high, first + np.uint64(k))
-    for k in range(out.size):
-        out[k] = _position(scratch[k]) * _STEP[_layer(scratch[k])]
-    num = 0  # never ahead of k, so the list of unfinished items may overwrite the bits it comes from
-    for k in range(out.size):
-        unfinished = abs(_position(scratch[k])) >= _INNER[_layer(scratch[k])]
-        scratch[num] = np.uint64(k)
-        num += unfinished
+    odd = np.int64(first & np.uint64(1))
+    num = (odd + out.size + 1) // 2
+    bits, radius, pairs = bench.bits[:num], bench.radius[:num], bench.pairs[: 2 * num]
     for k in range(num):
-        out[scratch[k]] = _normal(bits_at(low, high, first + scratch[k]))
+        bits[k] = bits_at(low, high, (first >> np.uint64(1)) + np.uint64(k))
+    _fill_radii(radius, bench.halvings[:num], bits)
+    if odd == 0 and out.size == 2 * num:
+        _fill_pairs(out, radius, bits)
+    else:
+        _fill_pairs(pairs, radius, bits)
+        out[:] = pairs[odd : odd + out.size]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # a check for division by zero would keep the loop scalar
+def _fill_radii(radius: npt.NDArray[np.float32], halvings: npt.NDArray[np.float32], bits: npt.NDArray[np.uint64]) -> None:
+    """Write sqrt(-2 ln u), u = (n + 1/2) / 2^31 of the upper 31 bits n.
+
+    With n = m * 2^e, 1 <= m < 2, and u < 1, -ln u is (30 - e) ln 2 + ln(2/m): no term is negative, so nothing cancels.
+    """
+    words = radius.view(np.int32)
+    for k in range(radius.size):
+        radius[k] = np.float32(np.int32(bits[k] >> np.uint64(33))) + _F32_HALF
+    for k in range(radius.size):
+        halvings[k] = np.float32(np.int32(30 + 127) - (words[k] >> np.int32(23)))
+        words[k] = (words[k] & np.int32(0x007FFFFF)) | np.int32(0x3F800000)
+    for k in range(radius.size):
+        ratio = (_F32_TWO - radius[k]) / (_F32_TWO + radius[k])  # 0..1/3: the series ends below single precision
+        square = ratio * ratio
+        upper = _F32_ODD[3] + square * (_F32_ODD[4] + square * (_F32_ODD[5] + square * _F32_ODD[6]))
+        total = _F32_ODD[0] + square * (_F32_ODD[1] + square * (_F32_ODD[2] + square * upper))
+        log = halvings[k] * _F32_LN2 + _F32_TWO * ratio * total
+        radius[k] = np.sqrt(_F32_TWO * max(log, _F32_ZERO))
 
 
 @numba.njit(cache=True, nogil=True)
-def _layer(bits: np.uint64) -> np.uint64:
-    return bits & np.uint64(_LAYERS - 1)
-
-
-@numba.njit(cache=True, nogil=True)
-def _position(bits: np.uint64) -> float:
-    return np.float64(np.int32(bits >> np.uint64(32)))
-
-
-@numba.njit(cache=True, nogil=True)
-def _normal(bits: np.uint64) -> float:
-    while True:
-        layer, position = _layer(bits), _position(bits)
-        value = float(position * _STEP[layer])
-        if abs(position) < _INNER[layer]:
-            return value
-        bits = next_bits(bits)
-        if layer == 0:
-            return _tail_normal(bits, position < 0.0)
-        height = _HEIGHTS[layer] + unit(bits) * (_HEIGHTS[layer + np.uint64(1)] - _HEIGHTS[layer])
-        if height < portable.exp(-0.5 * value * value):
-            return value
-        bits = next_bits(bits)
-
-
-@numba.njit(cache=True, nogil=True)
-def _tail_normal(bits: np.uint64, negative: bool) -> float:
-    """Return a normal beyond the tail start by Marsaglia's (1964) rejection."""
-    while True:
-        x = portable.log(1.0 - unit(bits)) / _TAIL
-        bits = next_bits(bits)
-        y = portable.log(1.0 - unit(bits))
-        bits = next_bits(bits)
-        if -2.0 * y >= x * x:
-            return x - _TAIL if negative else _TAIL - x
+def _fill_pairs(pairs: npt.NDArray[np.float32], radius: npt.NDArray[np.float32], bits: npt.NDArray[np.uint64]) -> None:
+    """Write both coordinates of points at the radii: 30 bits place them within a quarter turn, 2 bits choose the quarter."""
+    for k in range(radius.size):
+        word = np.int32(bits[k] & np.uint64(0xFFFFFFFF))
+        angle = (np.float32(word >> np.int32(2)) * _F32_TO_QUARTER) * _F32_QUARTER_TURN  # a signed word: -1/2..1/2 of a quarter
+        square = angle * angle
+        cosine = _F32_ONE + square * (_F32_COS[0] + square * (_F32_COS[1] + square * (_F32_COS[2] + square * _F32_COS[3])))
+        sine = _F32_SIN[0] + square * (_F32_SIN[1] + square * (_F32_SIN[2] + square * _F32_SIN[3]))
+        sine = angle * (_F32_ONE + square * sine)
+        swap = np.float32(word & np.int32(1))
+        signed = radius[k] * (_F32_ONE - np.float32(word & np.int32(2)))
+        pairs[2 * k] = signed * (cosine + swap * (sine - cosine))
+        pairs[2 * k + 1] = signed * (sine + swap * (cosine - sine))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -228,9 +230,8 @@ def _log_factorial(k: float) -> float:
 
 @numba.njit(cache=True, nogil=True)
 def _fill_field(out: FloatImage, sigma: float, low: np.uint64, high: np.uint64) -> None:
-    cols = out.shape[1]
-    normals, scratch = np.empty(cols), np.empty(cols, np.uint64)
+    scale, bench = np.float32(sigma), bench_for(out.shape[1])
     for i in range(out.shape[0]):
-        fill_normals(normals, scratch, low, high, np.uint64(i * cols))
-        for j in range(cols):
-            out[i, j] = sigma * normals[j]
+        fill_normals(out[i], bench, low, high, np.uint64(i * out.shape[1]))
+        for j in range(out.shape[1]):
+            out[i, j] *= scale

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from synth.sample import BoolMask, FloatImage, MaskLevels
-from synth.scene.detector import noise_sigma_dn
+from synth.scene.camera import VirtualCamera
 from synth.scene.scr import Window, measure_crop, measure_scr
-from synth.scene.sensor_config import SensorConfig
 from synth.scene.shapes import RenderedMember, RenderedTarget
 from synth.scene.site import Standing
-from synth.scene.stamps import connected_to
+from synth.scene.stamps import connected_to, stamp_totals
 from synth.scene.truth import Regime, ScrMode, TargetLevel, TargetTruth
 
 
@@ -25,7 +25,7 @@ class Labeller:
         raw: uint16 (H, W).
         view: uint8 (H, W).
         mask: uint8 (H, W) in {0, 1}, all targets.
-        sensor: The sensor.
+        camera: The camera.
         mode: How amplitudes were found.
         regime: Background.
         is_sequence: Whether tracks are numbered.
@@ -38,13 +38,13 @@ class Labeller:
         view: npt.NDArray[np.uint8],
         mask: MaskLevels,
         *,
-        sensor: SensorConfig,
+        camera: VirtualCamera,
         mode: ScrMode,
         regime: Regime,
         is_sequence: bool,
     ) -> None:
         self._background, self._raw, self._view, self._mask = background_dn, raw, view, mask
-        self._sensor, self._mode, self._regime, self._is_sequence = sensor, mode, regime, is_sequence
+        self._camera, self._mode, self._regime, self._is_sequence = camera, mode, regime, is_sequence
 
     def label(self, standing: Sequence[Standing]) -> tuple[TargetTruth, ...]:
         """Return the truth of every target and group member, in the raster order of the mask's components."""
@@ -61,32 +61,35 @@ class Labeller:
     def _truth(self, target: Standing, member: RenderedMember, component: int) -> TargetTruth:
         window = Window.around(member.mask, row=target.row, col=target.col, frame_hw=self._mask.shape, masks=self._mask)
         bare = measure_scr(self._background, window)
-        noise = noise_sigma_dn(self._sensor, float(window.crop(self._background)[window.target].mean()))
+        noise = self._camera.local_noise.sigma_dn(bare.level_dn)
         patch = window.patch(target.rendered.stamp, row=target.row, col=target.col)
         contrast = target.amplitude_dn * measure_crop(patch, window).contrast_dn
-        signal = target.amplitude_dn * member.stamp
+        flux, peak, energy, area_px = stamp_totals(member.stamp, member.mask)
+        emitter = target.wish.emitter
         return TargetTruth(
             row_subpx=target.row + member.row,
             col_subpx=target.col + member.col,
-            flux=float(signal.sum()),
-            peak_dn=float(target.amplitude_dn * member.stamp.max()),
+            flux=target.amplitude_dn * flux,
+            peak_dn=target.amplitude_dn * peak,
             sigma_row_px=member.sigma_row_px,
             sigma_col_px=member.sigma_col_px,
             theta_turns=member.turns,
             level=TargetLevel(target.wish.model.level),
             polarity=1 if target.amplitude_dn > 0.0 else -1,
-            area_px=int(member.mask.sum()),
+            area_px=area_px,
             mask_threshold=target.wish.model.mask_threshold,
             component=component,
             scr_mode=self._mode,
             scr_requested=target.wish.scr,
-            scr_expected=float(contrast / np.sqrt(bare.sigma_dn * bare.sigma_dn + noise * noise)),
+            scr_expected=contrast / math.sqrt(bare.sigma_dn * bare.sigma_dn + noise * noise),
             scr_raw=measure_scr(self._raw, window).scr,
             scr_view=measure_scr(self._view, window).scr,
-            snr_matched=float(np.sqrt((signal * signal).sum()) / self._sensor.sigma_tvh_dn),
+            snr_matched=abs(target.amplitude_dn) * math.sqrt(energy) / self._camera.sensor.sigma_tvh_dn,
             background=self._regime,
             is_on_seam=target.wish.seam_px > 0,
             track_id=target.track if self._is_sequence else -1,
+            range_km=np.nan if emitter is None else emitter.range_km,
+            intensity_w_sr=np.nan if emitter is None else emitter.intensity_w_sr,
         )
 
 

@@ -5,7 +5,7 @@ Edges are covered exactly or by signed distance over one pixel: the box average 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -18,9 +18,8 @@ RECTANGLE = 0.0
 ELLIPSE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One opaque patch.
+class Leaf(NamedTuple):
+    """One opaque patch; a named tuple because a frame has up to a hundred.
 
     Attributes:
         row: Row of the centre in px.
@@ -97,24 +96,51 @@ def _paint_leaf(
     rows, cols = scene.shape
     reach_rows = abs(cosine) * half_rows + abs(sine) * half_cols + 1.0
     reach_cols = abs(cosine) * half_cols + abs(sine) * half_rows + 1.0
-    by_rows, by_cols, soft = 1.0 / half_rows, 1.0 / half_cols, 0.5 * min(half_rows, half_cols)
     first, last = max(0, int(col - reach_cols)), min(cols, int(col + reach_cols) + 2)
+    if last <= first:
+        return
+    along = np.arange(first, last).astype(np.float32) - np.float32(col)
+    look = (np.float32(kelvin), np.float32(fall / half_rows), np.float32(gain), np.float32(ragged))
+    turn, size = (np.float32(cosine), np.float32(sine)), (np.float32(half_rows), np.float32(half_cols))
     for i in range(max(0, int(row - reach_rows)), min(rows, int(row + reach_rows) + 2)):
-        into, grain = scene[i], texture[i]
-        for j in range(first, last):
-            down = cosine * (i - row) - sine * (j - col)
-            right = cosine * (j - col) + sine * (i - row)
-            if round_shape:
-                a, b = down * by_rows, right * by_cols
-                cover = (1.0 - a * a - b * b) * soft + 0.5
-            else:
-                cover = min(half_rows - abs(down), half_cols - abs(right)) + 0.5
-            cover = min(cover + ragged * grain[j], 1.0)
-            if cover > 0.0:
-                into[j] += cover * (kelvin + fall * down * by_rows + gain * grain[j] - into[j])
+        if round_shape:
+            _paint_ellipse_row(scene[i, first:last], texture[i, first:last], along, np.float32(i - row), turn, size, look)
+        else:
+            _paint_rectangle_row(scene[i, first:last], texture[i, first:last], along, np.float32(i - row), turn, size, look)
+
+
+_Row = npt.NDArray[np.float32]
+_Pair = tuple[np.float32, np.float32]
+_Look = tuple[np.float32, np.float32, np.float32, np.float32]
 
 
 @numba.njit(cache=True, nogil=True)
+def _paint_ellipse_row(into: _Row, grain: _Row, along: _Row, depth: np.float32, turn: _Pair, size: _Pair, look: _Look) -> None:
+    """Cover part of a row by an ellipse: ``depth`` and ``along`` are px from its centre, look is kelvin, fall, gain, ragged."""
+    (cosine, sine), (kelvin, fall, gain, ragged) = turn, look
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    by_rows, by_cols, soft = one / size[0], one / size[1], half * min(size[0], size[1])
+    for j in range(into.size):
+        down = cosine * depth - sine * along[j]
+        a, b = down * by_rows, (cosine * along[j] + sine * depth) * by_cols
+        cover = (one - a * a - b * b) * soft + half
+        cover = max(min(cover + ragged * grain[j], one), zero)
+        into[j] += cover * (kelvin + fall * down + gain * grain[j] - into[j])
+
+
+@numba.njit(cache=True, nogil=True)
+def _paint_rectangle_row(into: _Row, grain: _Row, along: _Row, depth: np.float32, turn: _Pair, size: _Pair, look: _Look) -> None:
+    """Cover part of a row by a rectangle; arguments as for an ellipse."""
+    (cosine, sine), (kelvin, fall, gain, ragged) = turn, look
+    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+    for j in range(into.size):
+        down, right = cosine * depth - sine * along[j], cosine * along[j] + sine * depth
+        cover = min(size[0] - abs(down), size[1] - abs(right)) + half
+        cover = max(min(cover + ragged * grain[j], one), zero)
+        into[j] += cover * (kelvin + fall * down + gain * grain[j] - into[j])
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # a check for division by zero would keep the loop scalar
 def paint_ridge(
     scene: FloatImage,
     outline_rows: npt.NDArray[np.float32],

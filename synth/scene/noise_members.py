@@ -61,6 +61,7 @@ class NoiseMember:
         is_local: Whether it spreads the pixels of a small window; a level of the whole frame or a slow shading does not.
         sigma: (sensor, level in DN) -> declared standard deviation, DN.
         sample: (sensor, level in DN, (H, W), generator) -> float32 DN, (H, W), (H, 1), (1, W) or (1, 1) by axis.
+        follows_level: Whether its sigma depends on the level.
     """
 
     name: str
@@ -69,6 +70,7 @@ class NoiseMember:
     is_local: bool
     sigma: Sigma
     sample: Sampler
+    follows_level: bool = False
 
     def variance(self, sensor: SensorConfig, level_dn: float) -> float:
         """Return the declared variance at a noise-free level, DN^2."""
@@ -89,8 +91,25 @@ def noise_sigma_dn(sensor: SensorConfig, level_dn: float) -> float:
     Returns:
         Standard deviation, DN.
     """
-    variances = (member.variance(sensor, level_dn) for member in NOISE_MEMBERS.values() if member.is_local)
-    return math.sqrt(sum(variances))
+    return LocalNoise(sensor).sigma_dn(level_dn)
+
+
+class LocalNoise:
+    """:func:`noise_sigma_dn` of one sensor at many levels; what does not follow the level is added up once.
+
+    Args:
+        sensor: The sensor.
+    """
+
+    def __init__(self, sensor: SensorConfig) -> None:
+        local = [member for member in NOISE_MEMBERS.values() if member.is_local]
+        self._sensor = sensor
+        self._following = tuple(member for member in local if member.follows_level)
+        self._steady = sum(member.variance(sensor, sensor.offset_dn) for member in local if not member.follows_level)
+
+    def sigma_dn(self, level_dn: float) -> float:
+        """Return the standard deviation at a noise-free raw level, DN."""
+        return math.sqrt(self._steady + sum(member.variance(self._sensor, level_dn) for member in self._following))
 
 
 def pixel_law(sensor: SensorConfig) -> PixelLaw:
@@ -103,39 +122,43 @@ def pixel_law(sensor: SensorConfig) -> PixelLaw:
     return PixelLaw(2 if shot.exact_poisson else 1, 0.0, at_zero, shot.gain_e_per_dn, signal_free)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_pixel_noise(
     law: PixelLaw,
     signal: npt.NDArray[np.float32],
-    normals: npt.NDArray[np.float64],
+    bench: grain.Bench,
     low: np.uint64,
     high: np.uint64,
     first: np.uint64,
-    out: npt.NDArray[np.float64],
+    out: npt.NDArray[np.float32],
 ) -> None:
     """Write signal plus temporal pixel noise for consecutive pixels.
 
     Args:
         law: Noise law of the sensor.
         signal: float32 (n,), noise-free raw levels.
-        normals: float64 (n,), standard normal draw of each pixel.
-        low: First word of the frame's key (Poisson counts only).
+        bench: Room for n items.
+        low: First word of the frame's key.
         high: Second word of the frame's key.
         first: Index of the first pixel, row * W + col.
-        out: float64 (n,), overwritten.
+        out: float32 (n,), overwritten.
     """
+    grain.fill_normals(out, bench, low, high, first)
+    per_dn, zero = np.float32(law.electrons_per_dn), np.float32(0.0)
+    at_zero, signal_free = np.float32(law.electrons_at_zero), np.float32(law.signal_free_variance)
     if law.kind == THERMAL:
+        sigma = np.float32(law.sigma_dn)
         for k in range(out.size):
-            out[k] = signal[k] + law.sigma_dn * normals[k]
+            out[k] = signal[k] + sigma * out[k]
     elif law.kind == GAUSSIAN_COUNTS:
         for k in range(out.size):
-            electrons = max(law.electrons_at_zero + signal[k] * law.electrons_per_dn, 0.0)
-            out[k] = signal[k] + np.sqrt(electrons + law.signal_free_variance) / law.electrons_per_dn * normals[k]
+            electrons = max(at_zero + signal[k] * per_dn, zero)
+            out[k] = signal[k] + np.sqrt(electrons + signal_free) / per_dn * out[k]
     else:
         for k in range(out.size):
             electrons = max(law.electrons_at_zero + signal[k] * law.electrons_per_dn, 0.0)
             excess = grain.poisson_at(electrons, low, ~high, first + np.uint64(k)) - electrons
-            out[k] = signal[k] + (excess + np.sqrt(law.signal_free_variance) * normals[k]) / law.electrons_per_dn
+            out[k] = np.float32(signal[k] + (excess + np.sqrt(law.signal_free_variance) * out[k]) / law.electrons_per_dn)
 
 
 def walk_along(num: int, *, rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -182,10 +205,9 @@ def _unit(profile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _tvh_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
     key = grain.draw_key(rng)
-    normals = grain.normal_field(hw, 1.0, key=key).ravel().astype(np.float64)
-    level, out = np.full(normals.size, level_dn, np.float32), np.empty(normals.size)
-    add_pixel_noise(pixel_law(sensor), level, normals, key.low, key.high, np.uint64(0), out)
-    return (out - level).astype(np.float32).reshape(hw)
+    level, out = np.full(hw[0] * hw[1], level_dn, np.float32), np.empty(hw[0] * hw[1], np.float32)
+    add_pixel_noise(pixel_law(sensor), level, grain.bench_for(out.size), key.low, key.high, np.uint64(0), out)
+    return (out - level).reshape(hw)
 
 
 def _tvh_sigma(sensor: SensorConfig, level_dn: float) -> float:
@@ -248,7 +270,7 @@ NOISE_MEMBERS: Mapping[str, NoiseMember] = MappingProxyType(
     {
         member.name: member
         for member in (
-            NoiseMember("tvh", "pixel", False, True, _tvh_sigma, _tvh_sample),
+            NoiseMember("tvh", "pixel", False, True, _tvh_sigma, _tvh_sample, follows_level=True),
             _ratio_member("t", "frame", is_fixed=False),
             _ratio_member("tv", "row", is_fixed=False),
             _ratio_member("th", "column", is_fixed=False),
@@ -256,7 +278,7 @@ NOISE_MEMBERS: Mapping[str, NoiseMember] = MappingProxyType(
             _ratio_member("vh", "pixel", is_fixed=True),
             _ratio_member("v", "row", is_fixed=True),
             _ratio_member("h", "column", is_fixed=True),
-            NoiseMember("gain", "pixel", True, True, _gain_sigma, _gain_sample),
+            NoiseMember("gain", "pixel", True, True, _gain_sigma, _gain_sample, follows_level=True),
             NoiseMember("nuc", "pixel", True, False, _nuc_sigma, _nuc_sample),
             NoiseMember("rounding", "pixel", False, True, _rounding_sigma, _rounding_sample),
         )

@@ -30,12 +30,14 @@ def overcast(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource)
     """
     scene = elevation_gradient(rng, hw, log_uniform(rng, 0.2, 4.0))
     span = log_uniform(rng, 0.4, 14.0)
-    bank = fields.field(rng, hw=hw, beta=uniform(rng, 3.3, 4.0), stretch=uniform(rng, 1.0, 4.0))
-    patch = fields.field(rng, hw=hw, beta=uniform(rng, 2.9, 3.5), f0=1 / 220, stretch=uniform(rng, 1.0, 2.5))
+    turns = float(rng.random())
+    bank = fields.field(rng, hw=hw, beta=uniform(rng, 3.3, 4.0), stretch=uniform(rng, 1.0, 2.5), turns=turns)
+    patch = fields.field(rng, hw=hw, beta=uniform(rng, 2.9, 3.5), f0=1 / 220, stretch=uniform(rng, 1.0, 2.0), turns=turns)
     strands = bank
     strength = 0.0
     if chance(rng, 0.55):
-        strands = fields.field(rng, hw=hw, beta=uniform(rng, 2.5, 3.1), f0=1 / 160, stretch=uniform(rng, 3.0, 7.0))
+        lean = (turns + uniform(rng, -0.1, 0.1)) % 1.0
+        strands = fields.field(rng, hw=hw, beta=uniform(rng, 2.5, 3.1), f0=1 / 160, stretch=uniform(rng, 2.0, 6.0), turns=lean)
         strength = uniform(rng, 0.1, 0.8)
     onset = uniform(rng, -1.6, 0.4)
     look = np.array(

@@ -170,3 +170,13 @@ def turn_patch(plane: npt.NDArray[np.float32], row: int, col: int, from_row: int
             for _ in range(quarter):
                 a, b = b, side - 1 - a
             place[i, j] = np.float32(patch[a, b] + shift)
+
+
+@numba.njit(cache=True, nogil=True)
+def set_pixels(mask: npt.NDArray[np.uint8], stamp: npt.NDArray[np.bool_], row: int, col: int) -> None:
+    """Set the pixels of a mask that a square stamp, its middle pixel at (row, col), covers."""
+    half = stamp.shape[0] // 2
+    for i in range(max(half - row, 0), min(stamp.shape[0], mask.shape[0] + half - row)):
+        for j in range(max(half - col, 0), min(stamp.shape[1], mask.shape[1] + half - col)):
+            if stamp[i, j]:
+                mask[row - half + i, col - half + j] = 1

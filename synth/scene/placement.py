@@ -85,6 +85,8 @@ def find_place(
             continue
         if is_apart is not None and not is_apart((row + wish.row_subpx, col + wish.col_subpx)):
             continue
+        if wish.view_peak_dn is not None:
+            wish = replace(wish, scr=site.ratio_of_peak(wish.view_peak_dn, rendered, row, col))
         amplitude = _solve_on_seam(wish, rendered, row, col, site, rng)
         if amplitude is not None:
             return Standing(wish, rendered, row, col, amplitude, track), refused
@@ -100,7 +102,7 @@ def _solve_on_seam(
     before = place.copy() if half else None
     if half:
         paste_seam(site.background_dn, rng, row, col, half)
-    amplitude = site.amplitude(rendered, row, col, wish.scr)
+    amplitude = site.amplitude_of(wish, rendered, row, col)
     if amplitude is None and before is not None:
         place[...] = before
     return amplitude

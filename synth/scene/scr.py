@@ -37,7 +37,8 @@ TOLERANCE = 5e-4
 MAX_STEPS = 12
 
 __all__ = [
-    "Ratio", "Refusal", "Solution", "Window", "amplitude_expected", "amplitude_realised", "measure_crop", "measure_scr",
+    "Ratio", "Refusal", "Solution", "Window", "amplitude_expected", "amplitude_realised", "has_headroom", "measure_crop",
+    "measure_scr",
 ]  # fmt: skip
 
 
@@ -56,12 +57,14 @@ class Ratio:
     """A measured ratio.
 
     Attributes:
-        contrast_dn: Mean over the mask minus mu_b, levels of the image.
+        level_dn: Mean over the mask, levels of the image.
+        contrast_dn: The same minus mu_b.
         sigma_dn: sigma_b, same unit, floored for 8-bit images.
         scr: Their quotient, NaN where unmeasurable.
         peak_scr: (highest level inside the mask - mu_b) / sigma_b.
     """
 
+    level_dn: float
     contrast_dn: float
     sigma_dn: float
     scr: float
@@ -99,8 +102,8 @@ def measure_crop(levels: Image, window: Window) -> Ratio:
     if levels.dtype == np.uint8:
         sigma = max(sigma, SCR_SIGMA_FLOOR_DN)
     if not sigma > 0.0:
-        return Ratio(mean - mean_ring, sigma, np.nan, np.nan)
-    return Ratio(mean - mean_ring, sigma, (mean - mean_ring) / sigma, (peak - mean_ring) / sigma)
+        return Ratio(mean, mean - mean_ring, sigma, np.nan, np.nan)
+    return Ratio(mean, mean - mean_ring, sigma, (mean - mean_ring) / sigma, (peak - mean_ring) / sigma)
 
 
 def amplitude_expected(
@@ -133,7 +136,7 @@ def amplitude_expected(
         return Solution(0.0, np.nan, refusal)
     sigma = math.sqrt(sigma_clutter_dn * sigma_clutter_dn + sigma_noise_dn * sigma_noise_dn)
     amplitude = scr * sigma / contrast
-    return Solution(amplitude, scr, _headroom_refusal(level_dn + amplitude, rail_dn))
+    return Solution(amplitude, scr, None if has_headroom(level_dn + amplitude, rail_dn) else Refusal.NO_HEADROOM)
 
 
 def amplitude_realised(
@@ -170,7 +173,8 @@ def amplitude_realised(
     solution = _search(at, window, start, scr, contrast)
     if solution.amplitude_dn * scr <= 0.0:
         return Solution(solution.amplitude_dn, solution.scr, Refusal.NEGATIVE)
-    refusal = _headroom_refusal(float(at(solution.amplitude_dn)[window.target].max()), rail_dn)
+    has_room = has_headroom(float(at(solution.amplitude_dn)[window.target].max()), rail_dn)
+    refusal = None if has_room else Refusal.NO_HEADROOM
     if refusal is None and not abs(solution.scr / scr - 1.0) <= 0.1:
         refusal = Refusal.NOT_REACHED
     return Solution(solution.amplitude_dn, solution.scr, refusal)
@@ -212,9 +216,9 @@ def _geometry_refusal(window: Window, contrast: float) -> Refusal | None:
     return None if contrast >= LEAST_RING_CONTRAST else Refusal.NO_CONTRAST
 
 
-def _headroom_refusal(peak_dn: float, rail_dn: float) -> Refusal | None:
-    fits = HEADROOM * rail_dn <= peak_dn <= (1.0 - HEADROOM) * rail_dn if np.isfinite(rail_dn) else True
-    return None if fits else Refusal.NO_HEADROOM
+def has_headroom(peak_dn: float, rail_dn: float) -> bool:
+    """Tell whether a peak keeps :data:`HEADROOM` from both ends of the range; it does where there is no rail."""
+    return HEADROOM * rail_dn <= peak_dn <= (1.0 - HEADROOM) * rail_dn if np.isfinite(rail_dn) else True
 
 
 @numba.njit(cache=True, nogil=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from synth.sample import FloatImage
 from synth.scene.clutter import power_law_profile, smoothstep
@@ -107,7 +108,7 @@ def perspective(
     """
     out = np.zeros((rows, cols), np.float32)
     tile_rows, tile_cols = tile.shape
-    line = np.empty(tile_cols + 1, np.float32)
+    line = np.empty(int(cols / np.sqrt(min(nearest, 1.0))) + 3, np.float32)  # what the row at the horizon spans
     position = np.float64(first_row)
     for i in range(rows):
         reach = min(max((i - horizon) / (rows - horizon), 0.0), 1.0)
@@ -118,18 +119,34 @@ def perspective(
         whole = int(position)
         down = np.float32(position - whole)
         upper, lower = tile[whole % tile_rows], tile[(whole + 1) % tile_rows]
-        for j in range(tile_cols):
-            line[j] = upper[j] + down * (lower[j] - upper[j])
-        line[tile_cols] = line[0]
         step = np.sqrt(scale)
         start = first_col - 0.5 * cols * step
         start -= np.floor(start / tile_cols) * tile_cols
-        into = out[i]
-        for j in range(cols):
-            x = start + j * step
-            at = int(x)
-            share = np.float32(x - at)
-            while at >= tile_cols:
-                at -= tile_cols
-            into[j] = line[at] + share * (line[at + 1] - line[at])
+        first, num = int(start), int(cols * step) + 3
+        _blend_around(line[:num], upper, lower, down, first)
+        _stretch(out[i], line, start - first, step)
     return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _blend_around(
+    line: npt.NDArray[np.float32], upper: npt.NDArray[np.float32], lower: npt.NDArray[np.float32], share: np.float32, first: int
+) -> None:
+    """Write upper + share * (lower - upper) from a column on, round the seamless rows as often as it takes."""
+    done, at = 0, first
+    while done < line.size:
+        num = min(line.size - done, upper.size - at)
+        into, a, b = line[done : done + num], upper[at : at + num], lower[at : at + num]
+        for j in range(num):
+            into[j] = a[j] + share * (b[j] - a[j])
+        done, at = done + num, 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _stretch(into: npt.NDArray[np.float32], line: npt.NDArray[np.float32], start: float, step: float) -> None:
+    """Read a line at start + j * step, start and step > 0, linearly between its values."""
+    for j in range(into.size):
+        x = start + j * step
+        at = np.uint64(x)  # unsigned, so that no position counts from the end and the loop stays a vector's
+        share = np.float32(x - np.float64(at))
+        into[j] = line[at] + share * (line[at + np.uint64(1)] - line[at])

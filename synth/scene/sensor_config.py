@@ -9,11 +9,12 @@ sensors with the source of every number.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from synth.scene.display import Agc, LinearAgc
+from synth.scene.display import MOST_SIGMA_PX, Agc, LinearAgc
+from synth.scene.draws import Points, rising
 
 LEAST_NOISE_DN = 2.0
 """Least sigma_tvh in raw levels: below it the 1/12 DN^2 of rounding would add over 1 % (2 % of the variance)."""
@@ -144,7 +145,12 @@ class SensorConfig(BaseModel):
         time_constant_ms: Thermal time constant of a bolometer; 0 for photon detectors.
         agc: How raw levels become grey levels.
         denoise: Filter of the view path, between raw and AGC.
-        jpeg_quality: Quality of a JPEG pass over the view, or null; its bytes depend on the codec's version.
+        levels_share: Bounds or quantiles of the share of the 255 grey steps a view uses, uniform per frame: 1 for all of them,
+            219/255 for frames that went through video range, less for frames stretched after they had been rounded.
+        denoise_sigma_px: Bounds or quantiles of the kernel of the Gaussian filter, uniform per frame; 0.7 px is about the
+            binomial kernel 1 2 1.
+        jpeg_quality: Quality of a block codec on the view (:mod:`synth.scene.codec`), or bounds or quantiles of a uniform
+            draw per frame, or null.
     """
 
     model_config = _FROZEN
@@ -170,7 +176,9 @@ class SensorConfig(BaseModel):
     time_constant_ms: float = Field(default=0.0, ge=0.0, le=1000.0)
     agc: Agc = LinearAgc()
     denoise: Literal["none", "median3", "gaussian"] = "none"
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    denoise_sigma_px: Points = (0.7, 0.7)
+    levels_share: Points = (1.0, 1.0)
+    jpeg_quality: Points | None = None
 
     @property
     def raw_max(self) -> int:
@@ -186,6 +194,11 @@ class SensorConfig(BaseModel):
     def sigma_tvh_dn(self) -> float:
         """Temporal pixel noise at ``offset_dn``, raw levels: gain * NETD, or that of the electrons."""
         return self.shot.sigma_dn if isinstance(self.shot, PhotonShot) else self.gain_dn_per_k * self.netd_mk * 1e-3
+
+    @field_validator("jpeg_quality", mode="before")
+    @classmethod
+    def _one_quality(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int | float) else value
 
     @field_validator("netd_mk")
     @classmethod
@@ -215,6 +228,9 @@ class SensorConfig(BaseModel):
         return self
 
     def _check_optics(self) -> None:
+        rising("denoise_sigma_px", self.denoise_sigma_px, 0.0, MOST_SIGMA_PX)
+        rising("levels_share", self.levels_share, 0.02, 1.0)
+        rising("jpeg_quality", self.jpeg_quality or (100,), 1, 100)
         low, high = self.sigma_optics_px
         if not 0.0 < low <= high < 1e3:
             raise ValueError(f"sigma_optics_px must be two rising numbers > 0, got {low:g}, {high:g}")

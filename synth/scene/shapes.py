@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synth.scene.draws import log_uniform, uniform
+from synth.scene.draws import log_spread, spread, uniform
 from synth.scene.portable import cos_sin
 from synth.scene.psf import gaussian_stamp
 from synth.scene.stamps import (
     Stamp,
     connected_to,
+    mask_reach,
     peak_component,
     silhouette_stamp,
     turned_gaussian_stamp,
@@ -152,22 +153,21 @@ def draw_blob(
     rng: np.random.Generator,
     sigma_optics_px: float,
     *,
-    sigma_total_px: tuple[float, float],
-    aspect: tuple[float, float],
+    sigma_total_px: tuple[float, ...],
+    aspect: tuple[float, ...],
 ) -> Gaussian:
     """Draw an anisotropic Gaussian in any direction, never sharper than the optics.
 
     Args:
         rng: Target stream of the scene.
         sigma_optics_px: Optical blur of the camera.
-        sigma_total_px: Bounds of the geometric mean of its total sigmas, log-uniform (physics section 2); the lower
-            one gives way to the blur of the camera.
-        aspect: Bounds of the ratio of its sigmas, uniform.
+        sigma_total_px: Bounds or quantiles of the geometric mean of its total sigmas, log-uniform (physics section 2);
+            those below the blur of the camera give way to it.
+        aspect: Bounds or quantiles of the ratio of its sigmas, uniform.
     """
     least = float(np.sqrt(sigma_optics_px * sigma_optics_px + PIXEL_VARIANCE))
-    low = max(sigma_total_px[0], least)
-    sigma = log_uniform(rng, low, max(sigma_total_px[1], low))
-    root = float(np.sqrt(uniform(rng, *aspect)))
+    sigma = log_spread(rng, [max(point, least) for point in sigma_total_px])
+    root = float(np.sqrt(spread(rng, aspect)))
     along, across = (_optical(sigma * factor, sigma_optics_px) for factor in (root, 1.0 / root))
     return Gaussian(across, along, float(rng.random()))
 
@@ -217,9 +217,7 @@ def render_shape(model: TargetModel, row: float, col: float) -> RenderedTarget:
         mask = mask | rendered.mask
     if len(members) > 1:
         lead = connected_to(mask, int(members[0].stamp.argmax()))
-    rows, cols = np.nonzero(mask)
-    mask_reach = int(max(np.abs(rows - side // 2).max(), np.abs(cols - side // 2).max()))
-    return RenderedTarget(total * scale, drawn[0][1], mask, lead, members, mask_reach)
+    return RenderedTarget(total * scale, drawn[0][1], mask, lead, members, mask_reach(mask))
 
 
 def reach_px(model: TargetModel) -> float:

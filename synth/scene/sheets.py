@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from synth.rng import Stream, keyed_generator
 from synth.sample import FloatImage
-from synth.scene.clutter import even_fast_length, periodic_field, periodic_sheet, power_law_field
+from synth.scene.clutter import add_moments, even_fast_length, periodic_field, periodic_sheet, power_law_field
 from synth.scene.draws import log_uniform, uniform
 
 BLOCK_FRAMES = 1024
@@ -65,7 +65,14 @@ class FieldSource(Protocol):
 
 
 class DrawnFields:
-    """Draws every field for the frame that asks, exactly as asked."""
+    """Draws every field for the frame that asks, exactly as asked.
+
+    Args:
+        tilt: Added to every exponent asked for.
+    """
+
+    def __init__(self, tilt: float = 0.0) -> None:
+        self._tilt = tilt
 
     def field(
         self,
@@ -78,11 +85,11 @@ class DrawnFields:
         turns: float = 0.0,
     ) -> FloatImage:
         """Return :func:`synth.scene.clutter.power_law_field`."""
-        return power_law_field(rng, hw=hw, beta=beta, f0=f0, stretch=stretch, turns=turns)
+        return power_law_field(rng, hw=hw, beta=beta + self._tilt, f0=f0, stretch=stretch, turns=turns)
 
     def tile(self, rng: np.random.Generator, *, hw: tuple[int, int], beta: float, f0: float, stretch: float = 1.0) -> Tile:
         """Return :func:`synth.scene.clutter.periodic_field`."""
-        return Tile(periodic_field(rng, hw=hw, beta=beta, f0=f0, stretch=stretch))
+        return Tile(periodic_field(rng, hw=hw, beta=beta + self._tilt, f0=f0, stretch=stretch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,8 @@ class SheetKind:
 
 
 SHEET_KINDS = (
-    SheetKind(beta=(3.4, 4.0), wavelength_px=(220.0, 280.0), stretch=(1.5, 4.0)),  # veils of cirrus
-    SheetKind(beta=(2.9, 3.4), wavelength_px=(180.0, 280.0), stretch=(1.0, 2.5)),  # haze and swell
+    SheetKind(beta=(3.4, 4.0), wavelength_px=(220.0, 280.0), stretch=(1.0, 3.0), any_turn=True),  # veils of cirrus
+    SheetKind(beta=(2.9, 3.4), wavelength_px=(180.0, 280.0), stretch=(1.0, 2.0), any_turn=True),  # haze and swell
     SheetKind(beta=(3.0, 3.6), wavelength_px=(140.0, 400.0), stretch=(1.0, 2.2)),  # outlines of cumulus
     SheetKind(beta=(2.6, 3.2), wavelength_px=(25.0, 70.0)),  # detail of cumulus
     SheetKind(beta=(2.0, 3.0), wavelength_px=(14.0, 60.0), stretch=(2.0, 4.0)),  # short waves
@@ -134,11 +141,6 @@ class SheetSpec:
         turns = float(rng.random()) if kind.any_turn else uniform(rng, -0.06, 0.06) % 1.0
         return cls(beta, 1.0 / wavelength, stretch, turns)
 
-    def distance(self, beta: float, f0: float, stretch: float) -> float:
-        """Return how unlike a request is: steps of 0.5 in slope, of an octave in f0 and in elongation."""
-        octaves = max(self.f0 / f0, f0 / self.f0) + max(self.stretch / stretch, stretch / self.stretch) - 2.0
-        return abs(self.beta - beta) / 0.5 + octaves
-
 
 class SheetFields:
     """Cuts every field from the sheet of a block that is most like what is asked.
@@ -147,12 +149,14 @@ class SheetFields:
         seed: Recipe seed.
         block: Number of the block, ``scene index // BLOCK_FRAMES``.
         side_px: Longest side of a window that will be asked for.
+        tilt: Added to every exponent.
     """
 
-    def __init__(self, seed: int, block: int, side_px: int) -> None:
-        self._seed, self._first = seed, block * len(SHEET_KINDS)
+    def __init__(self, seed: int, block: int, side_px: int, tilt: float = 0.0) -> None:
+        self._seed, self._first, self._tilt = seed, block * len(SHEET_KINDS), tilt
         self._side = even_fast_length(max(_LEAST_SIDE_PX, int(_SIDES * side_px)))
         self._specs = tuple(SheetSpec.draw(self._rng(number), kind) for number, kind in enumerate(SHEET_KINDS))
+        self._table = np.array([(spec.beta, spec.f0, spec.stretch) for spec in self._specs])
         self._sheets: dict[int, FloatImage] = {}
 
     def field(
@@ -166,26 +170,38 @@ class SheetFields:
         turns: float = 0.0,
     ) -> FloatImage:
         """Return a window of the nearest sheet, mirrored at random (the sheet keeps its own direction)."""
-        row, col, mirror = (int(value) for value in rng.integers(0, (self._side, self._side, 4)))
+        row, col, mirror = (int(float(rng.random()) * choices) for choices in (self._side, self._side, 4))
         return cut_window(self._nearest(beta, f0, stretch), row, col, mirror, hw[0], hw[1])
 
     def tile(self, rng: np.random.Generator, *, hw: tuple[int, int], beta: float, f0: float, stretch: float = 1.0) -> Tile:
         """Return the nearest sheet itself, to be read from a random place."""
-        row, col = (int(value) for value in rng.integers(0, self._side, 2))
+        row, col = (int(float(rng.random()) * self._side) for _ in range(2))
         return Tile(self._nearest(beta, f0, stretch), row, col)
 
     def _nearest(self, beta: float, f0: float, stretch: float) -> FloatImage:
-        number = min(range(len(self._specs)), key=lambda n: self._specs[n].distance(beta, f0, stretch))
+        number = int(_nearest_of(self._table, beta, f0, stretch))
         if number not in self._sheets:
             rng, spec = self._rng(number), self._specs[number]
             SheetSpec.draw(rng, SHEET_KINDS[number])  # the coefficients follow the parameters in the same stream
             self._sheets[number] = periodic_sheet(
-                rng, side=self._side, beta=spec.beta, f0=spec.f0, stretch=spec.stretch, turns=spec.turns
+                rng, side=self._side, beta=spec.beta + self._tilt, f0=spec.f0, stretch=spec.stretch, turns=spec.turns
             )
         return self._sheets[number]
 
     def _rng(self, number: int) -> np.random.Generator:
         return keyed_generator(self._seed, Stream.SHEETS, self._first + number)
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest_of(table: npt.NDArray[np.float64], beta: float, f0: float, stretch: float) -> int:
+    """Return the row (beta, f0, stretch) least unlike a request, in steps of 0.5 in slope, of an octave in f0 and elongation."""
+    best, least = 0, np.inf
+    for k in range(table.shape[0]):
+        octaves = max(table[k, 1] / f0, f0 / table[k, 1]) + max(table[k, 2] / stretch, stretch / table[k, 2]) - 2.0
+        distance = abs(table[k, 0] - beta) / 0.5 + octaves
+        if distance < least:
+            best, least = k, distance
+    return best
 
 
 class SheetCabinet:
@@ -194,17 +210,18 @@ class SheetCabinet:
     Args:
         seed: Recipe seed.
         side_px: Longest side of a window that will be asked for.
+        tilt: Added to every exponent.
     """
 
-    def __init__(self, seed: int, side_px: int) -> None:
-        self._seed, self._side_px = seed, side_px
+    def __init__(self, seed: int, side_px: int, tilt: float = 0.0) -> None:
+        self._seed, self._side_px, self._tilt = seed, side_px, tilt
         self._blocks: OrderedDict[int, SheetFields] = OrderedDict()
 
     def of_scene(self, scene: int) -> SheetFields:
         """Return the sheets of the block a scene index lies in."""
         block = scene // BLOCK_FRAMES
         if block not in self._blocks:
-            self._blocks[block] = SheetFields(self._seed, block, self._side_px)
+            self._blocks[block] = SheetFields(self._seed, block, self._side_px, self._tilt)
             if len(self._blocks) > _KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(block)
@@ -233,10 +250,12 @@ def cut_window(sheet: npt.NDArray[np.float32], row: int, col: int, mirror: int, 
     for i in range(rows):
         source = sheet[(row + i) % side]
         target = out[rows - 1 - i] if mirror & 1 else out[i]
-        _shift_scale(target[:head], source[col : col + head], shift, scale)
-        _shift_scale(target[head:], source[: cols - head], shift, scale)
         if mirror & 2:
-            target[:] = target[::-1].copy()
+            _shift_scale_back(target[cols - head :], source[col : col + head], shift, scale)
+            _shift_scale_back(target[: cols - head], source[: cols - head], shift, scale)
+        else:
+            _shift_scale(target[:head], source[col : col + head], shift, scale)
+            _shift_scale(target[head:], source[: cols - head], shift, scale)
     return out
 
 
@@ -244,6 +263,15 @@ def cut_window(sheet: npt.NDArray[np.float32], row: int, col: int, mirror: int, 
 def _shift_scale(target: npt.NDArray[np.float32], source: npt.NDArray[np.float32], shift: np.float32, scale: np.float32) -> None:
     for j in range(target.size):
         target[j] = (source[j] - shift) * scale
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift_scale_back(
+    target: npt.NDArray[np.float32], source: npt.NDArray[np.float32], shift: np.float32, scale: np.float32
+) -> None:
+    last = np.uint64(target.size - 1)  # unsigned, so that no position counts from the end and the loop stays a vector's
+    for j in range(target.size):
+        target[j] = (source[last - np.uint64(j)] - shift) * scale
 
 
 @numba.njit(cache=True, nogil=True)
@@ -257,20 +285,8 @@ def _standard(sheet: npt.NDArray[np.float32], row: int, col: int, rows: int, col
     for i in range(0, rows, 4):
         source = sheet[(row + i) % side]
         num += cols
-        _add_moments(totals[:head], squares[:head], source[col : col + head])
-        _add_moments(totals[head:], squares[head:], source[: cols - head])
+        add_moments(totals[:head], squares[:head], source[col : col + head])
+        add_moments(totals[head:], squares[head:], source[: cols - head])
     mean = totals.sum() / num
     variance = max(squares.sum() / num - mean * mean, 1e-30)
     return np.float32(mean), np.float32(1.0 / np.sqrt(variance))
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_moments(totals: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], source: npt.NDArray[np.float32]) -> None:
-    for j in range(totals.size):
-        value = np.float64(source[j])
-        totals[j] += value
-        squares[j] += value * value
-
-
-DRAWN = DrawnFields()
-"""Fields of a frame's own, for whoever needs no speed."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synth.scene.draws import chance, log_uniform, uniform, weighted
+from synth.scene.draws import chance, log_spread, uniform, weighted
 from synth.scene.portable import cos_sin
 from synth.scene.shapes import Silhouette
 from synth.scene.stamps import ELLIPSE, RECTANGLE, TAIL
@@ -16,15 +16,15 @@ Part = tuple[float, ...]
 """A row of the table of :func:`synth.scene.stamps.silhouette_stamp`."""
 
 
-def draw_silhouette(rng: np.random.Generator, sigma_optics_px: float, half_length_px: tuple[float, float]) -> Silhouette:
+def draw_silhouette(rng: np.random.Generator, sigma_optics_px: float, half_length_px: tuple[float, ...]) -> Silhouette:
     """Draw a disc, a winged or stepped body, or a plume; the mix and its proportions are our choice.
 
     Args:
         rng: Target stream of the scene.
         sigma_optics_px: Optical blur of the camera.
-        half_length_px: Bounds of half its length, log-uniform.
+        half_length_px: Bounds or quantiles of half its length, log-uniform.
     """
-    half = log_uniform(rng, *half_length_px)
+    half = log_spread(rng, half_length_px)
     turns = float(rng.random()) if chance(rng, 0.5) else uniform(rng, -0.04, 0.04) % 1.0
     draw = (_disc, _winged, _hull, _plume)[weighted(rng, (0.15, 0.4, 0.25, 0.2))]
     parts = np.array(draw(rng, half, turns), dtype=np.float64)

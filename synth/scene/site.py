@@ -6,6 +6,7 @@ background with the blurred coverage: exact where the background varies slowly o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,10 +15,11 @@ import numpy.typing as npt
 
 from synth.sample import FloatImage, MaskLevels
 from synth.scene.camera import VirtualCamera
-from synth.scene.detector import FrameNoise, digitise, noise_sigma_dn
+from synth.scene.detector import FrameNoise, digitise
 from synth.scene.display import View
-from synth.scene.paint import add_stamp, cover_stamp, turn_patch
-from synth.scene.scr import amplitude_expected, amplitude_realised, measure_crop
+from synth.scene.draws import log_spread
+from synth.scene.paint import add_stamp, cover_stamp, set_pixels, turn_patch
+from synth.scene.scr import amplitude_expected, amplitude_realised, has_headroom, measure_crop
 from synth.scene.shapes import RenderedTarget, render_shape
 from synth.scene.target_config import ScrConfig
 from synth.scene.truth import ImpostorKind, ImpostorTruth
@@ -70,9 +72,7 @@ class Standing:
 
     def mark(self, mask: MaskLevels) -> None:
         """Set its pixels in a mask of the frame."""
-        half = self.rendered.stamp.shape[0] // 2
-        rows, cols = np.nonzero(self.rendered.mask)
-        mask[rows + self.row - half, cols + self.col - half] = 1
+        set_pixels(mask, self.rendered.mask, self.row, self.col)
 
 
 class Site:
@@ -107,6 +107,17 @@ class Site:
         reach = rendered.reach_px + spacing_px
         return not self.taken[max(row - reach, 0) : row + reach + 1, max(col - reach, 0) : col + reach + 1].any()
 
+    def amplitude_of(self, wish: Wish, rendered: RenderedTarget, row: int, col: int) -> float | None:
+        """Return the amplitude of a target, by its ratio or by what it emits; arguments and result as in :meth:`amplitude`."""
+        if wish.emitter is None:
+            is_allowed = wish.view_peak_dn is None or self.scr.low <= abs(wish.scr) <= self.scr.high
+            return self.amplitude(rendered, row, col, wish.scr) if is_allowed else None
+        sensor = self.camera.sensor
+        flux_dn = sensor.gain_dn_per_k * float(self.camera.vignetting[row, col]) * wish.emitter.flux_kelvin
+        amplitude = flux_dn / float(rendered.stamp.sum())
+        has_room = has_headroom(float(self.background_dn[row, col]) + amplitude, sensor.rail_dn)
+        return amplitude if has_room else None
+
     def amplitude(
         self, rendered: RenderedTarget, row: int, col: int, scr: float, others: Sequence[Standing] = ()
     ) -> float | None:
@@ -123,11 +134,10 @@ class Site:
         patch = window.patch(rendered.stamp, row=row, col=col)
         clean = self._clean(window, others)
         bare = measure_crop(clean, window)
-        under = float(clean[window.target].mean(dtype=np.float64))
-        around = under - bare.contrast_dn
+        under, around = bare.level_dn, bare.level_dn - bare.contrast_dn
         sensor = self.camera.sensor
         solution = amplitude_expected(
-            patch, window, scr=scr, sigma_clutter_dn=bare.sigma_dn, sigma_noise_dn=noise_sigma_dn(sensor, under),
+            patch, window, scr=scr, sigma_clutter_dn=bare.sigma_dn, sigma_noise_dn=self.camera.local_noise.sigma_dn(under),
             level_dn=under, rail_dn=sensor.rail_dn,
         )  # fmt: skip
         if solution.refusal is not None or not self._is_shown(around, solution.amplitude_dn):
@@ -144,6 +154,28 @@ class Site:
                 return None
         return solution.amplitude_dn
 
+    def ratio_of_peak(self, peak_dn: float, rendered: RenderedTarget, row: int, col: int) -> float:
+        """Return the expected ratio at which the view shows a target by some grey levels over its ring; NaN where none does.
+
+        Args:
+            peak_dn: Grey levels, negative for a dark target.
+            rendered: The target.
+            row: Row of its middle pixel.
+            col: Column of it.
+        """
+        assert self.view is not None
+        table, window = self.view.table, self.window(rendered, row, col)
+        clean = window.crop(self.background_dn)
+        bare = measure_crop(clean, window)
+        under, around = bare.level_dn, bare.level_dn - bare.contrast_dn
+        goal = int(table[min(max(int(around), 0), table.size - 1)]) + int(np.rint(peak_dn))
+        if not 0 < goal < 255:
+            return math.nan
+        amplitude = float(np.searchsorted(table, goal)) - around
+        contrast = measure_crop(window.patch(rendered.stamp, row=row, col=col), window).contrast_dn
+        noise = self.camera.local_noise.sigma_dn(under)
+        return amplitude * contrast / math.sqrt(bare.sigma_dn * bare.sigma_dn + noise * noise)
+
     def neighbours(self, target: Standing, placed: Sequence[Standing]) -> list[Standing]:
         """Return the other targets that shine into a target's window."""
         row0, col0, row1, col1 = self.window(target.rendered, target.row, target.col).box
@@ -156,9 +188,11 @@ class Site:
         return near
 
     def redraw(self, rng: np.random.Generator, wish: Wish) -> Wish:
-        """Return a wish for another place: with another ratio where the view decides which place carries which."""
+        """Return a wish for another place: with another ratio or peak where the view decides which place carries which."""
         if self.scr.view_peak_dn is None:
             return wish
+        if wish.view_peak_dn is not None:
+            return replace(wish, view_peak_dn=log_spread(rng, self.scr.view_peak_dn) * (1.0 if wish.view_peak_dn > 0.0 else -1.0))
         return replace(wish, scr=draw_scr(rng, self.scr) * (1.0 if wish.scr > 0.0 else -1.0))
 
     def _is_shown(self, around_dn: float, amplitude_dn: float) -> bool:
@@ -167,7 +201,7 @@ class Site:
             return True
         table = self.view.table
         around, peak = (int(table[min(max(int(at), 0), table.size - 1)]) for at in (around_dn, around_dn + amplitude_dn))
-        low, high = self.scr.view_peak_dn
+        low, high = self.scr.view_peak_dn[0], self.scr.view_peak_dn[-1]
         return low <= abs(peak - around) <= high and 0 < peak < 255
 
     def take(self, target: Standing) -> None:

@@ -29,7 +29,8 @@ def clear_sky(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource
     scene = elevation_gradient(rng, hw, log_uniform(rng, 0.2, 8.0))
     if chance(rng, 0.35):
         return scene
-    veil = fields.field(rng, hw=hw, beta=uniform(rng, 3.0, 4.0), stretch=uniform(rng, 1.0, 4.0), turns=_near_level(rng))
+    turns = _near_level(rng) if chance(rng, 0.4) else float(rng.random())
+    veil = fields.field(rng, hw=hw, beta=uniform(rng, 3.0, 4.0), stretch=uniform(rng, 1.0, 3.0), turns=turns)
     onset = uniform(rng, -1.0, 1.2)
     end = onset + uniform(rng, 0.7, 3.0)
     _add_veil(scene, veil, np.float32(onset), np.float32(1.0 / (end - onset)), np.float32(log_uniform(rng, 0.15, 4.0)))
@@ -48,7 +49,7 @@ def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) 
         float32 (H, W) apparent temperature, K.
     """
     scene = elevation_gradient(rng, hw, log_uniform(rng, 0.3, 4.0))
-    zoom = log_uniform(rng, 1.0, 3.0)
+    zoom = log_uniform(rng, 1.0, 5.0)
     shape = fields.field(
         rng,
         hw=hw,
@@ -59,11 +60,11 @@ def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) 
     )
     detail = fields.field(rng, hw=hw, beta=uniform(rng, 2.6, 3.2), f0=1 / (25 * zoom))
     onset = uniform(rng, -0.5, 0.9)
-    ragged = log_uniform(rng, 0.06, 0.22)
-    cover_end = onset + log_uniform(rng, 0.15, 1.2)
+    ragged = log_uniform(rng, 0.03, 0.2)
+    cover_end = onset + log_uniform(rng, 0.15, 2.5)
     thick_end = onset + uniform(rng, 0.8, 2.5)
     shadow, mean, scale = _relief(shape, detail, 0.2, rng, zoom * uniform(rng, 1.5, 5.0))
-    base, by_thickness, by_relief = uniform(rng, 0.25, 0.7), uniform(rng, -0.15, 0.6), uniform(rng, 0.02, 0.13)
+    base, by_thickness, by_relief = uniform(rng, 0.25, 0.7), uniform(rng, -0.15, 0.9), uniform(rng, 0.02, 0.2)
     look = np.array(
         (
             ragged, onset, 1.0 / (cover_end - onset), 1.0 / (thick_end - onset),

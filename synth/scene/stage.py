@@ -37,14 +37,13 @@ from synth.scene.patches import paste_artefacts
 from synth.scene.placement import Apart, place_targets
 from synth.scene.plates import PlateLibrary
 from synth.scene.shapes import reach_px
-from synth.scene.sheets import DRAWN, FieldSource, SheetCabinet
+from synth.scene.sheets import DrawnFields, FieldSource, SheetCabinet
 from synth.scene.site import Site, Standing
-from synth.scene.trajectories import draw_line_of_sight, draw_path
+from synth.scene.trajectories import STANDING, draw_line_of_sight, draw_path
 from synth.scene.truth import ImpostorTruth, Regime
 from synth.scene.wishes import Wish, draw_count, draw_seam, draw_wish
 
 _KEPT_CAMERAS, _KEPT_SCENES = 4, 2
-_LEAST_MARGIN_PX = 16
 _Value = TypeVar("_Value")
 
 
@@ -115,10 +114,11 @@ class Stage:
         self.length = 1 if config.sequence is None else config.sequence.length
         self._reach_px = 0 if config.sequence is None else config.sequence.sight_reach_px
         widest = blur_sigmas(self.sensor.sigma_optics_px[1], jitter_sigma_px=self.sensor.jitter_sigma_px)[0]
-        self.margin_px = max(_LEAST_MARGIN_PX, half_taps(widest) + 1) + self._reach_px
+        self.margin_px = half_taps(widest) + 1 + self._reach_px
         self.noise_dn = noise_sigma_dn(self.sensor, self.sensor.offset_dn)
         self.plates = None if config.plates is None else PlateLibrary(config.plates)
-        self._sheets = SheetCabinet(seed, max(config.frame_hw) + 2 * self.margin_px)
+        self._sheets = SheetCabinet(seed, max(config.frame_hw) + 2 * self.margin_px, config.clutter_tilt)
+        self._drawn = DrawnFields(config.clutter_tilt)
         self._cameras: OrderedDict[int, VirtualCamera] = OrderedDict()
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
 
@@ -154,9 +154,9 @@ class Stage:
         sequence = self.config.sequence
         camera_id = number // self.config.frames_per_camera if sequence is None else number
         camera = _recall(self._cameras, camera_id, self._draw_camera, _KEPT_CAMERAS)
-        motion = self._rng(Stream.MOTION, number)
-        sight = np.zeros((1, 2)) if sequence is None else draw_line_of_sight(motion, sequence)
-        reference = 0 if sequence is None else int(motion.integers(sequence.length))
+        motion = None if sequence is None else self._rng(Stream.MOTION, number)
+        sight = np.zeros((1, 2)) if sequence is None or motion is None else draw_line_of_sight(motion, sequence)
+        reference = 0 if sequence is None or motion is None else int(motion.integers(sequence.length))
         plate_id, backdrop = self._draw_backdrop(number)
         rng = self._rng(Stream.IMPOSTORS, number)
         easel = self._easel(backdrop, rng)
@@ -227,19 +227,20 @@ class Stage:
         return Site(frame_dn.copy(), camera, self.config.scr, noise, view)
 
     def _place(
-        self, site: Site, camera: VirtualCamera, number: int, reference: int, motion: np.random.Generator
+        self, site: Site, camera: VirtualCamera, number: int, reference: int, motion: np.random.Generator | None
     ) -> tuple[list[Standing], int]:
         rng, sequence = self._rng(Stream.TARGETS, number), self.config.sequence
         wishes = []
         for _ in range(draw_count(rng, self.config.targets)):
             wish = draw_wish(rng, self.config, camera)
-            wish = replace(wish, seam_px=draw_seam(rng, self.config, wish))
-            wishes.append(wish if sequence is None else replace(wish, path=draw_path(motion, sequence, reference)))
+            seam_px = draw_seam(rng, self.config, wish)
+            path = STANDING if sequence is None or motion is None else draw_path(motion, sequence, reference)
+            wishes.append(replace(wish, seam_px=seam_px, path=path) if seam_px or path is not STANDING else wish)
         apart = None if sequence is None else _apart(sequence, self.config.targets.min_spacing_px)
         return place_targets(wishes, site, self.config.targets, rng=rng, is_apart=apart)
 
     def _fields(self, number: int) -> FieldSource:
-        return DRAWN if self.config.textures == "own" else self._sheets.of_scene(number)
+        return self._drawn if self.config.textures == "own" else self._sheets.of_scene(number)
 
     def _easel(self, backdrop: Backdrop, rng: np.random.Generator) -> Easel:
         noise = self.noise_dn / self.sensor.gain_dn_per_k

@@ -189,20 +189,6 @@ def _extent(fine: npt.NDArray[np.float64]) -> tuple[int, int, int, int]:
     return top, max(bottom, top), left, max(right, left)
 
 
-def peak_component(stamp: Stamp, threshold: float) -> npt.NDArray[np.bool_]:
-    """Return the mask of a target: pixels at or above a share of its peak that are 8-connected to the peak.
-
-    Args:
-        stamp: float64 (S, S), any positive scale.
-        threshold: Share of the maximum, 0..1.
-
-    Returns:
-        bool (S, S), at least the brightest pixel.
-    """
-    peak = int(stamp.argmax())
-    return connected_to(stamp >= threshold * stamp.flat[peak], peak)
-
-
 @numba.njit(cache=True, nogil=True)
 def connected_to(allowed: npt.NDArray[np.bool_], start: int) -> npt.NDArray[np.bool_]:
     """Return the pixels of a square array that are 8-connected to one of them.
@@ -232,6 +218,45 @@ def connected_to(allowed: npt.NDArray[np.bool_], start: int) -> npt.NDArray[np.b
     return out
 
 
+@numba.njit(cache=True, nogil=True)
+def peak_component(stamp: Stamp, threshold: float) -> npt.NDArray[np.bool_]:
+    """Return the mask of a target: pixels at or above a share of its peak that are 8-connected to the peak.
+
+    Args:
+        stamp: float64 (S, S), any positive scale.
+        threshold: Share of the maximum, 0..1.
+
+    Returns:
+        bool (S, S), at least the brightest pixel.
+    """
+    peak = int(stamp.argmax())
+    return connected_to(stamp >= threshold * stamp.ravel()[peak], peak)
+
+
+@numba.njit(cache=True, nogil=True)
+def stamp_totals(stamp: Stamp, mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, int]:
+    """Return sum, maximum and sum of squares of a stamp, and the pixels of its mask."""
+    total, peak, squares, area = 0.0, 0.0, 0.0, 0
+    for i in range(stamp.shape[0]):
+        for j in range(stamp.shape[1]):
+            total += stamp[i, j]
+            peak = max(peak, stamp[i, j])
+            squares += stamp[i, j] * stamp[i, j]
+            area += mask[i, j]
+    return total, peak, squares, area
+
+
+@numba.njit(cache=True, nogil=True)
+def mask_reach(mask: npt.NDArray[np.bool_]) -> int:
+    """Return the largest row or column distance of a pixel of a square mask from its middle."""
+    half, reach = mask.shape[0] // 2, 0
+    for i in range(mask.shape[0]):
+        for j in range(mask.shape[1]):
+            if mask[i, j]:
+                reach = max(reach, abs(i - half), abs(j - half))
+    return reach
+
+
 __all__ = [
     "ELLIPSE",
     "PART_COLUMNS",
@@ -239,7 +264,9 @@ __all__ = [
     "TAIL",
     "Stamp",
     "connected_to",
+    "mask_reach",
     "peak_component",
     "silhouette_stamp",
+    "stamp_totals",
     "turned_gaussian_stamp",
 ]

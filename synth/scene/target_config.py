@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from synth.scene.draws import Points, rising
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -16,12 +18,6 @@ Interval = tuple[float, float]
 MANY_COUNTS = (3, 4, 5)
 MANY_WEIGHTS = (10.0, 3.0, 3.0)
 """Frames with 3, 4 and 5 or more targets in SIRST v1 trainval (physics section 11)."""
-
-
-def rising(key: str, bounds: Interval, low: float, high: float) -> None:
-    """Raise ValueError unless bounds rise within low..high."""
-    if not low <= bounds[0] <= bounds[1] <= high:
-        raise ValueError(f"{key} must rise within {low:g}..{high:g}, got {bounds[0]:g}, {bounds[1]:g}")
 
 
 class TargetLevels(BaseModel):
@@ -61,11 +57,12 @@ class TargetsConfig(BaseModel):
         one_share: Of the others, share with one target (SIRST v1 trainval: 286 of 341).
         two_share: Share with two (39 of 341); the rest has three to five.
         levels: Frequencies of the target models.
-        sigma_total_px: Bounds of a blob's total sigma, log-uniform; never below the camera's blur (physics section 2).
-        aspect: Bounds of the ratio of its sigmas, uniform (physics section 2).
-        half_length_px: Bounds of half the length of extended targets, log-uniform (our choice).
-        mask_threshold: Share of the peak from which a pixel belongs to the mask: a number, or bounds of a uniform draw
-            per target (physics section 5: 0.35 fits SIRST v1, 0.40 NUDT).
+        sigma_total_px: Bounds or quantiles of a blob's total sigma, log-uniform; never below the camera's blur (physics
+            section 2).
+        aspect: Bounds or quantiles of the ratio of its sigmas, uniform (physics section 2).
+        half_length_px: Bounds or quantiles of half the length of extended targets, log-uniform (our choice).
+        mask_threshold: Share of the peak from which a pixel belongs to the mask: a number, or bounds or quantiles of a
+            uniform draw per target (physics section 5: 0.35 fits SIRST v1, 0.40 NUDT).
         dark_share: Share of targets darker than their surroundings (physics section 2: opt-in at 0.03-0.1).
         border_px: Free pixels between a mask and the frame's border.
         min_spacing_px: Free pixels between masks of different targets.
@@ -77,10 +74,10 @@ class TargetsConfig(BaseModel):
     one_share: Share = 0.84
     two_share: Share = 0.115
     levels: TargetLevels = TargetLevels()
-    sigma_total_px: Interval = (0.45, 2.4)
-    aspect: Interval = (1.0, 1.4)
-    half_length_px: Interval = (2.2, 10.0)
-    mask_threshold: float | Interval = (0.30, 0.42)
+    sigma_total_px: Points = (0.45, 2.4)
+    aspect: Points = (1.0, 1.4)
+    half_length_px: Points = (2.2, 10.0)
+    mask_threshold: float | Points = (0.30, 0.42)
     dark_share: Share = 0.0
     border_px: int = Field(default=2, ge=0, le=64)
     min_spacing_px: int = Field(default=3, ge=1, le=64)
@@ -96,8 +93,8 @@ class TargetsConfig(BaseModel):
         return self
 
     @property
-    def thresholds(self) -> Interval:
-        """Bounds of the mask threshold."""
+    def thresholds(self) -> tuple[float, ...]:
+        """Bounds or quantiles of the mask threshold."""
         return self.mask_threshold if isinstance(self.mask_threshold, tuple) else (self.mask_threshold,) * 2
 
     @property
@@ -122,10 +119,12 @@ class ScrConfig(BaseModel):
             raw frame is the requested one. Results of the two modes never share a figure.
         low: Least ratio asked for.
         high: Largest.
-        law: ``log_uniform``, or ``match_sirst``: the shares of SIRST v1 trainval within the bounds (physics section 11).
-        view_peak_dn: Bounds of a target's peak over its surroundings in the view, grey levels, or null. Where a place
-            would show it fainter, stronger or clipped, place and ratio are drawn again: published targets are visible
-            and not clipped, so high ratios belong to quiet places.
+        law: ``log_uniform``; ``match_sirst``: the shares of SIRST v1 trainval within the bounds (physics section 11); or
+            ``view_peak``: whatever shows the peak drawn from ``view_peak_dn`` at the place. Annotators saw grey levels, so
+            this is the law that frames with masks give (:mod:`synth.calibrate`).
+        view_peak_dn: Bounds or quantiles of a target's peak over its surroundings in the view, grey levels, or null. With
+            the other laws, place and ratio are drawn again where the view would show a target fainter, stronger or
+            clipped: published targets are visible and not clipped, so high ratios belong to quiet places.
     """
 
     model_config = _FROZEN
@@ -133,13 +132,15 @@ class ScrConfig(BaseModel):
     mode: Literal["expected", "realised"] = "expected"
     low: float = Field(default=1.0, gt=0.0, le=1000.0)
     high: float = Field(default=20.0, gt=0.0, le=1000.0)
-    law: Literal["log_uniform", "match_sirst"] = "log_uniform"
-    view_peak_dn: Interval | None = None
+    law: Literal["log_uniform", "match_sirst", "view_peak"] = "log_uniform"
+    view_peak_dn: Points | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.view_peak_dn is not None:
             rising("scr.view_peak_dn", self.view_peak_dn, 0.0, 255.0)
+        if self.law == "view_peak" and (self.view_peak_dn is None or self.view_peak_dn[0] <= 0.0):
+            raise ValueError(f"scr.view_peak_dn must be > 0 with law view_peak, got {self.view_peak_dn}")
         if self.low > self.high:
             raise ValueError(f"scr.low must be <= scr.high, got {self.low:g} > {self.high:g}")
         if self.law == "match_sirst" and not (self.low < 50.0 and self.high > 1.0):

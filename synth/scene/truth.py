@@ -5,6 +5,7 @@ Codes are stored in columns, so numbers are never reused. Levels are raw DN of t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -71,7 +72,7 @@ class TargetTruth:
         mask_threshold: Share of its peak from which a pixel belongs to the mask.
         component: Which 8-connected component of the frame's mask it lies in, in raster order of first pixels.
         scr_mode: How its amplitude was found.
-        scr_requested: Signal-to-clutter ratio asked for, negative for dark targets.
+        scr_requested: Signal-to-clutter ratio asked for, negative for dark targets; NaN where it follows from the range.
         scr_expected: Mean signal over the mask over the expected background sigma.
         scr_raw: Ratio measured on the raw frame; NaN where it cannot be.
         scr_view: Ratio measured on the 8-bit view; NaN where it cannot be.
@@ -79,6 +80,8 @@ class TargetTruth:
         background: Regime of the frame.
         is_on_seam: Whether it stands on a patch pasted by the code of seam patches.
         track_id: Number of its track in the sequence, constant along it; -1 in single frames.
+        range_km: Its range; NaN where it was asked for by its ratio.
+        intensity_w_sr: Its contrast radiant intensity; NaN where it is not known.
     """
 
     row_subpx: float
@@ -102,6 +105,8 @@ class TargetTruth:
     background: Regime
     is_on_seam: bool
     track_id: int = -1
+    range_km: float = math.nan
+    intensity_w_sr: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

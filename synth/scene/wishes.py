@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from synth.scene.camera import VirtualCamera
 from synth.scene.config import SceneConfig
-from synth.scene.draws import chance, log_uniform, sign, uniform, weighted
+from synth.scene.draws import chance, log_spread, log_uniform, sign, spread, uniform, weighted
 from synth.scene.optics import blur_sigmas
+from synth.scene.ranges import Emitter, draw_emitter
 from synth.scene.shapes import Member, RenderedTarget, TargetModel, draw_blob, draw_group, draw_point, render_shape
 from synth.scene.silhouettes import draw_silhouette
 from synth.scene.target_config import MANY_COUNTS, ScrConfig, TargetsConfig
@@ -27,11 +29,14 @@ class Wish:
 
     Attributes:
         model: What it is.
-        scr: Ratio asked for, negative for a dark target.
+        scr: Ratio asked for, negative for a dark target; NaN where it follows from what it emits, and, until it has found its
+            place, from its peak in the view.
         row_subpx: Row of its centre within its pixel, -0.5..0.5.
         col_subpx: Column of it.
         seam_px: Half side of the patch that is turned and pasted under it; 0 for none.
         path: How it moves.
+        view_peak_dn: Its peak in the view, grey levels, negative for a dark target; None for a target asked for by its ratio.
+        emitter: What it radiates; None for a target asked for by its ratio.
     """
 
     model: TargetModel
@@ -40,6 +45,8 @@ class Wish:
     col_subpx: float
     seam_px: int = 0
     path: Path = STANDING
+    view_peak_dn: float | None = None
+    emitter: Emitter | None = None
 
 
 def draw_count(rng: np.random.Generator, config: TargetsConfig) -> int:
@@ -48,7 +55,7 @@ def draw_count(rng: np.random.Generator, config: TargetsConfig) -> int:
 
 
 def draw_scr(rng: np.random.Generator, config: ScrConfig) -> float:
-    """Return a requested ratio, > 0."""
+    """Return a requested ratio, > 0; not for law ``view_peak``."""
     if config.law == "log_uniform":
         return log_uniform(rng, config.low, config.high)
     bins = [(max(low, config.low), min(high, config.high)) for low, high in _SIRST_BINS]
@@ -68,7 +75,7 @@ def draw_model(rng: np.random.Generator, config: TargetsConfig, sigma_optics_px:
         sigma_optics_px: Blur of the camera, jitter included.
     """
     level = TargetLevel(weighted(rng, config.levels.weights))
-    threshold = uniform(rng, *config.thresholds)
+    threshold = spread(rng, config.thresholds)
     if level is TargetLevel.POINT:
         return TargetModel(level, (Member(0.0, 0.0, 1.0, draw_point(sigma_optics_px)),), threshold)
     if level is TargetLevel.EXTENDED:
@@ -80,11 +87,17 @@ def draw_model(rng: np.random.Generator, config: TargetsConfig, sigma_optics_px:
 
 
 def draw_wish(rng: np.random.Generator, config: SceneConfig, camera: VirtualCamera) -> Wish:
-    """Draw a target: model, polarity, ratio and sub-pixel phase; paths and seams are the caller's."""
+    """Draw a target: model, polarity and ratio, or what it emits, and phase; paths and seams are the caller's."""
     sigma = blur_sigmas(camera.sigma_optics_px, jitter_sigma_px=camera.sensor.jitter_sigma_px)[0]
     model = draw_model(rng, config.targets, sigma)
-    scr = draw_scr(rng, config.scr) * sign(rng, 1.0 - config.targets.dark_share)
-    return Wish(model, scr, uniform(rng, -0.5, 0.5), uniform(rng, -0.5, 0.5))
+    if config.ranges is not None:
+        emitter = draw_emitter(rng, config.ranges)
+        return Wish(model, math.nan, uniform(rng, -0.5, 0.5), uniform(rng, -0.5, 0.5), emitter=emitter)
+    by_peak = config.scr.law == "view_peak"
+    strength = log_spread(rng, config.scr.view_peak_dn or ()) if by_peak else draw_scr(rng, config.scr)
+    strength *= sign(rng, 1.0 - config.targets.dark_share)
+    place = uniform(rng, -0.5, 0.5), uniform(rng, -0.5, 0.5)
+    return Wish(model, math.nan, *place, view_peak_dn=strength) if by_peak else Wish(model, strength, *place)
 
 
 def seam_half_px(rng: np.random.Generator, rendered: RenderedTarget) -> int:

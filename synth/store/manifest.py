@@ -197,8 +197,8 @@ class Manifest:
     def differences(self, other: Manifest) -> list[str]:
         """List, as readable lines, what keeps two manifests from sharing a store; empty when nothing does."""
         lines = [
-            f"{key}: {_short(mine)} in the store, {_short(theirs)} now"
-            for key, mine, theirs in _leaf_differences(self._identity(), other._identity())
+            f"{key}: {short_json(mine)} in the store, {short_json(theirs)} now"
+            for key, mine, theirs in leaf_differences(self._identity(), other._identity())
         ]
         is_same_recipe = all(line.startswith("shape.num_samples:") for line in lines)  # which follows from the sources
         if is_same_recipe and self.content["sources"]["digest"] != other.content["sources"]["digest"]:
@@ -252,7 +252,10 @@ def _check_types(manifest: Manifest) -> None:
     rows = [*sources["frames"], *sources.get("plates", ())]
     _require(all(isinstance(row["id"], str) for row in rows), "sources: ids must be text")
     _require(type(sources.get("num_rendered", 0)) is int, "sources: num_rendered must be an integer")
-    _require(isinstance(content["recipe"]["source"], dict) and isinstance(content["algo_version"], int), "recipe")
+    recipe = content["recipe"]
+    parts = [recipe, recipe["source"], recipe["noise"], recipe["source"].get("plates", {})]
+    _require(all(isinstance(part, dict | None) for part in parts) and isinstance(content["algo_version"], int), "recipe")
+    content_of(content["recipe"])
     _require(content["state"] in ("generating", "complete"), "state must be generating or complete")
     if content["state"] == "complete":
         hashes = [content["content_hash"]] + [entry[key] for entry in content["shards"] for key in ("record", "content")]
@@ -273,13 +276,14 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS_OF}
 
 
-def _leaf_differences(a: Any, b: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+def leaf_differences(a: Any, b: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted key, value in ``a``, value in ``b``) wherever two JSON values differ."""
     if isinstance(a, dict) and isinstance(b, dict):
         for name in sorted(a.keys() | b.keys()):
-            yield from _leaf_differences(a.get(name), b.get(name), f"{key}.{name}" if key else name)
+            yield from leaf_differences(a.get(name), b.get(name), f"{key}.{name}" if key else name)
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         for i, (left, right) in enumerate(zip(a, b, strict=True)):
-            yield from _leaf_differences(left, right, f"{key}.{i}")
+            yield from leaf_differences(left, right, f"{key}.{i}")
     elif a != b:
         yield key, a, b
 
@@ -295,6 +299,7 @@ def _source_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]
     ]
 
 
-def _short(value: Any) -> str:
+def short_json(value: Any) -> str:
+    """Return a JSON value as text of at most 60 characters."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

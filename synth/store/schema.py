@@ -94,10 +94,12 @@ TRUTH_TARGET_FIELDS = (
     Field("mask_threshold", "<f4", "share of its peak from which a pixel belongs to the mask"),
     Field("component", "<i4", "which 8-connected component of the mask it lies in"),
     Field("scr_mode", "|u1", "code: how its amplitude was found"),
-    Field("scr_requested", "<f4", "signal-to-clutter ratio asked for"),
+    Field("scr_requested", "<f4", "signal-to-clutter ratio asked for; NaN where it follows from the range"),
     Field("scr_expected", "<f4", "mean signal over the mask over the expected background sigma"),
     Field("scr_raw", "<f4", "signal-to-clutter ratio measured on the raw frame; NaN where it cannot be"),
     Field("snr_matched", "<f4", "sqrt(sum of squared signal) over the noise sigma of a pixel"),
+    Field("range_km", "<f4", "range, km; NaN where the target was asked for by its ratio"),
+    Field("intensity_w_sr", "<f4", "contrast radiant intensity (L_t - L_b) * A, W/sr; NaN where it is not known"),
 )
 IMPOSTOR_FIELDS = (
     Field("kind", "|u1", "code: kind of hard negative"),

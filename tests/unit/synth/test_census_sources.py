@@ -7,8 +7,9 @@ import pytest
 
 from synth.census import folder_frames, store_frames, survey_frames
 from synth.errors import LeakageError, RefusalError, SourceError
-from tests.support.builders import mini_frames, scene, write_corpus, write_mini_corpus, write_sequences
-from tests.support.stores import finished_store
+from synth.store.finalize import finalize_store
+from tests.support.builders import mini_frames, recipe_of, scene, write_corpus, write_mini_corpus, write_sequences
+from tests.support.stores import begun_store, finished_store, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,39 @@ def test_samples_are_linked_to_the_frames_they_are_made_of(store):
     assert all(len(names) == 1 for names in partners) and set.union(*partners) == {"square", "wide", "small", "large"}
 
 
-def test_plates_and_painted_backgrounds_are_told_apart(store, monkeypatch):
-    from synth.census import sources
+def rendered_store(root, name, **keys):
+    scenes = {"kind": "scenes", "num_frames": 12, "frame_hw": (64, 64)} | keys.pop("source", {})
+    path = root / f"{name}.zarr"
+    begun_store(path, recipe_of(source=scenes, **keys), None)
+    write_shards(path)
+    finalize_store(path)
+    return [read() for read in store_frames(path).reads]
 
-    generated = {"id": "scene-0", "image": "", "pixels_sha256": ""}
-    assert sources._store_links(store, 3, generated) == ((f"source:{store}:3",), True)
-    links, painted = sources._store_links(store, 3, generated | {"plate_id": "S1_1"})
-    assert "plate:S1_1" in links and not painted
+
+def test_painted_backgrounds_and_plates_are_told_apart(tmp_path):
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    painted = rendered_store(tmp_path, "painted", num_synthetic=0)
+    assert all(source.painted for source in painted) and len({source.links for source in painted}) == 12
+    plates = {"plates": {"path": str(tmp_path / "plates"), "split": None, "share": 0.5}}
+    mixed = rendered_store(tmp_path, "mixed", num_synthetic=0, source=plates)
+    on_plate = [source for source in mixed if not source.painted]
+    assert 0 < len(on_plate) < 12, "half of the scenes stand on a plate"
+    assert {link for source in on_plate for link in source.links if link.startswith("plate:")} == {"plate:p0", "plate:p1"}
+    assert not any(link.startswith("plate:") for source in mixed if source.painted for link in source.links)
+
+
+def test_copies_of_scenes_do_not_say_which_plate_is_behind_them(tmp_path):
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    plates = {"plates": {"path": str(tmp_path / "plates"), "split": None, "share": 0.5}, "targets": {"empty_share": 0}}
+    copies = rendered_store(tmp_path, "copies", num_synthetic=8, source=plates)
+    assert not any(source.painted for source in copies)
+    assert set.intersection(*(set(source.links) for source in copies)), "all of them belong together"
+
+
+def test_frames_of_a_rendered_sequence_are_linked(tmp_path):
+    frames = rendered_store(tmp_path, "tracks", num_synthetic=0, source={"sequence": {"length": 4}})
+    shared = [{link for link in source.links if link.startswith("sequence:")} for source in frames]
+    assert len(set(map(frozenset, shared))) == 3 and all(len(links) == 1 for links in shared)
 
 
 def test_survey_counts_and_keeps_no_frames(store):

@@ -91,6 +91,11 @@ def test_rates_of_zero() -> None:
         ({"scr": {"low": 9.0, "high": 3.0}}, "scr.low must be <= scr.high"),
         ({"scr": {"low": 0.0}}, "scr.low"),
         ({"scr": {"law": "match_sirst", "low": 60.0, "high": 80.0}}, "scr.low and high must overlap"),
+        ({"scr": {"high": 1000.0}, "sensor_overrides": {"adc_bits": 13}}, "scr.high must be <= 407, what lies between"),
+        (
+            {"scr": {"low": 900, "high": 1000}, "targets": {"dark_share": 1.0}, "sensor_overrides": {"offset_dn": 900.0}},
+            "scr.high",
+        ),
         ({"impostors": {"scr": (5.0, 1.0)}}, "impostors.scr must rise"),
         ({"impostors": {"seam_patch": 5.0}}, "impostors.seam_patch must be <="),
         ({"sequence": {"length": 900}, "num_frames": 100}, "sequence.length must be <= num_frames"),

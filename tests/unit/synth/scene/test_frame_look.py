@@ -8,7 +8,7 @@ from synth.scene import SceneConfig, SceneFrame
 from synth.scene.backdrops import BACKDROP_WEIGHTS, paint_backdrop
 from synth.scene.clutter import power_law_field
 from synth.scene.frame import SceneRenderer
-from synth.scene.sheets import DRAWN, SheetFields
+from synth.scene.sheets import DrawnFields, SheetFields
 
 NUM_FRAMES = 120
 
@@ -64,7 +64,7 @@ def test_backdrops_are_finite_and_within_the_range_of_scenes(name: str) -> None:
 
 def test_own_textures_paint_the_same_regimes() -> None:
     for name in BACKDROP_WEIGHTS:
-        backdrop = paint_backdrop(name, keyed_generator(3, Stream.SCENE, 0), (96, 96), DRAWN)
+        backdrop = paint_backdrop(name, keyed_generator(3, Stream.SCENE, 0), (96, 96), DrawnFields())
         assert backdrop.kelvin.std() > 0.0
     own = SceneRenderer(SceneConfig(frame_hw=(64, 64), textures="own"), 0).render(0)
     shared = SceneRenderer(SceneConfig(frame_hw=(64, 64)), 0).render(0)

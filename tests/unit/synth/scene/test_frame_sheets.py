@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synth.rng import Stream, keyed_generator
-from synth.scene.sheets import BLOCK_FRAMES, DRAWN, SHEET_KINDS, SheetCabinet, SheetFields, cut_window
+from synth.scene.sheets import BLOCK_FRAMES, SHEET_KINDS, DrawnFields, SheetCabinet, SheetFields, cut_window
 
 HW = (96, 110)
 
@@ -81,6 +81,6 @@ def test_the_cabinet_keeps_blocks_and_forgets_old_ones() -> None:
 
 
 def test_drawn_fields_are_fields_of_their_own() -> None:
-    a, b = (DRAWN.field(rng(index), hw=(64, 64), beta=3.0) for index in (0, 1))
+    a, b = (DrawnFields().field(rng(index), hw=(64, 64), beta=3.0) for index in (0, 1))
     assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.9
     assert float(a.std()) == pytest.approx(1.0, abs=1e-5)

@@ -5,7 +5,7 @@ import pytest
 
 from synth.rng import Stream, keyed_generator
 from synth.scene.detector import VirtualCamera, expose
-from synth.scene.display import NOISE_KEPT, MixedAgc, View, fit_view, post, show
+from synth.scene.display import MixedAgc, View, fit_view, gaussian_taps, noise_kept, show
 from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
 
 RAMP = np.linspace(5000.0, 7000.0, 65536).astype(np.uint16).reshape(256, 256)
@@ -66,9 +66,9 @@ def test_noise_of_a_flat_scene_is_bounded(name: str) -> None:
         view = view_of(raw, sensor, index)
         levels = np.flatnonzero((view.table > 0) & (view.table < 255))
         steepest = np.diff(view.table[levels[0] : levels[-1] + 1].astype(float)).max()
-        bound = sensor.agc.max_noise_dn[1] / (sensor.sigma_tvh_dn * NOISE_KEPT[sensor.denoise])
+        bound = sensor.agc.max_noise_dn[-1] / (sensor.sigma_tvh_dn * noise_kept(sensor.denoise, view.sigma_px))
         assert steepest <= bound + 1.0  # one level of rounding
-        assert show(raw, view).std() < 1.5 * sensor.agc.max_noise_dn[1] + 0.5
+        assert show(raw, view).std() < 1.5 * sensor.agc.max_noise_dn[-1] + 0.5
 
 
 def test_low_plateau_tends_to_linear_and_a_high_one_equalises() -> None:
@@ -108,30 +108,46 @@ def test_a_view_is_the_same_again() -> None:
     np.testing.assert_array_equal(first.table, again.table)
 
 
-@pytest.mark.parametrize("denoise", ["median3", "gaussian"])
-def test_denoisers_keep_edges_levels_and_the_stated_share_of_noise(denoise: str) -> None:
-    identity = View(np.arange(256).astype(np.uint8), "linear", denoise)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("denoise", "sigma"), [("median3", 0.0), ("gaussian", 0.3), ("gaussian", 0.7), ("gaussian", 1.5)])
+def test_denoisers_keep_edges_levels_and_the_stated_share_of_noise(denoise: str, sigma: float) -> None:
+    identity = View(np.arange(256).astype(np.uint8), "linear", denoise, sigma)  # type: ignore[arg-type]
     noise = np.rint(np.random.default_rng(1).normal(128.0, 12.0, (300, 300))).astype(np.uint16)
     shown = show(noise, identity).astype(float)
-    assert shown.std() / 12.0 == pytest.approx(NOISE_KEPT[denoise], rel=0.02)  # type: ignore[index]
+    assert shown.std() / 12.0 == pytest.approx(noise_kept(denoise, sigma), rel=0.03)  # type: ignore[arg-type]
     assert shown.mean() == pytest.approx(128.0, abs=0.25)
     flat = np.full((9, 9), 77, np.uint16)
     np.testing.assert_array_equal(show(flat, identity), flat)
 
 
-def test_median_takes_out_single_pixels_and_the_kernel_is_binomial() -> None:
-    dot = np.full((7, 7), 16, np.uint16)
-    dot[3, 3] = 176
+def test_median_takes_out_single_pixels_and_the_kernel_is_a_gaussian() -> None:
+    dot = np.full((13, 13), 16, np.uint16)
+    dot[6, 6] = 176
     table = np.arange(256).astype(np.uint8)
     assert (show(dot, View(table, "linear", "median3")) == 16).all()
-    blurred = show(dot, View(table, "linear", "gaussian")).astype(int) - 16
-    np.testing.assert_array_equal(blurred[2:5, 2:5], [[10, 20, 10], [20, 40, 20], [10, 20, 10]])
+    blurred = show(dot, View(table, "linear", "gaussian", 1.0)).astype(float) - 16.0
+    rows, cols = np.mgrid[-6:7, -6:7]
+    np.testing.assert_allclose(blurred, 160.0 * np.exp(-0.5 * (rows**2 + cols**2)) / (2.0 * np.pi), atol=0.6)  # rounding: 0.5
 
 
-def test_jpeg_is_off_unless_asked_for() -> None:
-    grey = show(RAMP, view_of(RAMP, LINEAR))
-    assert post(grey, LINEAR) is grey
-    coded = post(grey, sensor_named("stress_low_scr", jpeg_quality=80))
+def test_a_kernel_of_no_width_changes_nothing() -> None:
+    assert gaussian_taps(0.0).tolist() == gaussian_taps(0.1).tolist() == [0] * 5 + [4096] + [0] * 5
+    assert all(int(gaussian_taps(sigma).sum()) == 4096 for sigma in (0.2, 0.7, 1.1, 1.5))
+    raw = np.random.default_rng(2).integers(0, 65536, (40, 30)).astype(np.uint16)
+    table = (np.arange(65536) // 256).astype(np.uint8)
+    np.testing.assert_array_equal(show(raw, View(table, "linear", "gaussian", 0.05)), table[raw])
+
+
+def test_kernel_and_quality_are_drawn_per_frame() -> None:
+    sensor = sensor_named("stress_low_scr", denoise="gaussian", denoise_sigma_px=(0.0, 0.5, 1.2), jpeg_quality=(40, 90))
+    views = [view_of(RAMP[:16, :16], sensor, index) for index in range(200)]
+    sigmas, qualities = np.array([view.sigma_px for view in views]), np.array([view.quality for view in views])
+    assert abs((sigmas < 0.5).mean() - 0.5) < 0.12 and sigmas.max() > 1.1, "the middle point is the median"
+    assert qualities.min() < 45 and qualities.max() > 85 and len({view.block_origin for view in views}) > 50
+
+
+def test_codec_is_off_unless_asked_for() -> None:
+    assert view_of(RAMP, LINEAR).quality is None
+    grey, coded = (show(RAMP, view_of(RAMP, sensor)) for sensor in (LINEAR, sensor_named("stress_low_scr", jpeg_quality=80)))
     assert coded.shape == grey.shape
     assert coded.dtype == np.uint8
     assert 0.0 < np.abs(coded.astype(int) - grey).mean() < 3.0

@@ -69,17 +69,21 @@ def test_vignetting_loses_what_it_says_in_the_corner(hw: tuple[int, int]) -> Non
     assert vignette(kelvin, shading)[0, 0] == pytest.approx(9.5, abs=1e-5)
 
 
+def table_of(range_km: tuple[float, ...], transmission: tuple[float, ...], path_radiance: tuple[float, ...]) -> PathTable:
+    return PathTable(range_km=range_km, transmission=transmission, path_radiance=path_radiance)
+
+
 def test_a_table_of_the_fallback_is_the_fallback() -> None:
-    beer = BeerPath(0.35)
+    beer = BeerPath(extinction_per_km=0.35)
     ranges = (0.0, 0.5, 2.0, 5.0, 11.0)
-    table = PathTable(ranges, tuple(beer.at(r)[0] for r in ranges), (0.0,) * 5)
+    table = table_of(ranges, tuple(beer.at(r)[0] for r in ranges), (0.0,) * 5)
     for range_km in np.linspace(0.0, 11.0, 57):
         assert table.at(range_km) == pytest.approx(beer.at(range_km), rel=1e-13)
     assert beer.at(2.0)[0] == pytest.approx(np.exp(-0.7), rel=1e-14)
 
 
 def test_tables_interpolate_and_refuse_what_lies_outside() -> None:
-    table = PathTable((1.0, 3.0), (0.8, 0.0), (0.2, 0.6))
+    table = table_of((1.0, 3.0), (0.8, 0.0), (0.2, 0.6))
     assert table.at(2.0) == pytest.approx((0.4, 0.4))  # linear where a transmission is 0
     for range_km in (0.99, 3.01):
         with pytest.raises(ValueError, match=r"range_km must be in 1..3, the table's own"):
@@ -98,31 +102,35 @@ def test_tables_interpolate_and_refuse_what_lies_outside() -> None:
 )
 def test_bad_tables_are_refused(columns: tuple[tuple[float, ...], ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PathTable(*columns)
+        table_of(*columns)
 
 
 def test_tables_are_read_from_csv(tmp_path: Path) -> None:
     file = tmp_path / "path.csv"
     file.write_text("range_km,transmission,path_radiance\n0,1,0\n2,0.5,3.5\n")
-    table = PathTable.read(file)
+    table = PathTable(file=str(file))
     assert table.at(2.0) == (0.5, 3.5)
     assert len(table.sha256 or "") == 64
+    resolved = table.model_dump_json()
+    file.unlink()
+    assert PathTable.model_validate_json(resolved) == table  # a resolved recipe needs the file no more
+    file.write_text("")
     with pytest.raises(SourceError, match="No such file"):
-        PathTable.read(tmp_path / "none.csv")
+        PathTable(file=str(tmp_path / "none.csv"))
     for text, message in (
         ("range_km,tau\n0,1\n", "no column 'transmission'"),
         ("range_km,transmission,path_radiance\n0,a,0\n1,1,1\n", "'a'"),
     ):
         file.write_text(text)
         with pytest.raises(SourceError, match=message):
-            PathTable.read(file)
+            PathTable(file=str(file))
 
 
 def test_worked_example_of_physics() -> None:
     """0.1 m^2, 3 km, IFOV 0.2 mrad, dT 3 K, tau 0.5, EE 0.42, NETD 50 mK -> fill 0.28, peak 0.17 K, peak/NETD 3.5."""
     fill = fill_factor(area_m2=0.1, range_km=3.0, ifov_mrad=0.2)
     assert fill == pytest.approx(0.28, abs=0.005)
-    half = PathTable((3.0, 4.0), (0.5, 0.5), (0.0, 0.0))
+    half = table_of((3.0, 4.0), (0.5, 0.5), (0.0, 0.0))
     peak = 0.42 * apparent_kelvin(half, range_km=3.0, fill=fill, kelvin=3.0)
     assert peak == pytest.approx(0.17, abs=0.006)
     assert peak / 0.050 == pytest.approx(3.5, abs=0.05)
@@ -130,7 +138,7 @@ def test_worked_example_of_physics() -> None:
 
 
 def test_contrast_reduces_to_the_short_form_and_may_change_sign() -> None:
-    path = PathTable((1.0, 10.0), (0.9, 0.3), (2.0, 20.0))
+    path = table_of((1.0, 10.0), (0.9, 0.3), (2.0, 20.0))
     shared = apparent_contrast(
         path, range_km=4.0, fill=0.5, target_radiance=33.0, background_radiance=path.at(4.0)[0] * 30.0 + path.at(4.0)[1]
     )
@@ -143,14 +151,14 @@ def test_point_sources() -> None:
     """At SNR 1 a target of intensity J stands at R = sqrt(J * tau / NEI)."""
     nei = noise_equivalent_irradiance(netd_mk=20.0, radiance_per_k=0.2, ifov_mrad=0.15, energy_in_pixel=0.43)
     assert nei == pytest.approx(0.02 * 0.2 * (0.15e-3) ** 2 / 0.43)
-    clear = BeerPath(0.0)
+    clear = BeerPath(extinction_per_km=0.0)
     range_km = np.sqrt(5.0 / nei) / 1e3
     assert point_snr(clear, intensity_w_sr=5.0, range_km=range_km, nei_w_m2=nei) == pytest.approx(1.0)
-    assert point_snr(BeerPath(0.1), intensity_w_sr=5.0, range_km=10.0, nei_w_m2=nei) == pytest.approx(
+    assert point_snr(BeerPath(extinction_per_km=0.1), intensity_w_sr=5.0, range_km=10.0, nei_w_m2=nei) == pytest.approx(
         np.exp(-1.0) * point_snr(clear, intensity_w_sr=5.0, range_km=10.0, nei_w_m2=nei)
     )
 
 
 def test_bad_extinction_is_refused() -> None:
     with pytest.raises(ValueError, match=r"extinction_per_km must be in 0..1000, got -1"):
-        BeerPath(-1.0)
+        BeerPath(extinction_per_km=-1.0)

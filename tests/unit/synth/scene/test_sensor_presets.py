@@ -77,7 +77,7 @@ def test_shot_limit_of_physics() -> None:
         ({"well_fraction": 0.1}, "offset_dn must be below the saturation level"),
         ({"vignetting": 0.5}, "vignetting must be less than or equal to 0.2, got 0.5"),
         ({"agc": {"kind": "logarithmic"}}, "agc.kind must be one of 'linear', 'plateau', 'mixed', got 'logarithmic'"),
-        ({"agc": {"span_dn": (0.0, 300.0)}}, "agc.span_dn must be two rising numbers in 1..255, got 0, 300"),
+        ({"agc": {"span_dn": (0.0, 300.0)}}, "agc.span_dn must rise within 1..255, got 0, 300"),
         ({"shot": {"kind": "photon"}}, "shot.background_e must be given"),
         ({"ned_mk": 40.0}, "ned_mk must be a field of a sensor"),
     ],

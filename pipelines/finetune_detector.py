@@ -1,0 +1,133 @@
+"""Train a detector on real frames, stores, or any mix of them; resume, validate, choose threshold and weights.
+
+    python -m pipelines.finetune_detector acm_nano_nuaa --data DIR --out RUN            start, or go on after a stop or crash
+    python -m pipelines.finetune_detector RECIPE --data X.zarr --validation DIR --out RUN
+    torchrun --nproc-per-node 4 -m pipelines.finetune_detector RECIPE --data DIR --out RUN
+
+RECIPE is a shipped name or a YAML file. Validation frames never train, test frames are never read: score them once with
+pipelines.evaluate RUN. The same command in the same folder resumes where the newest whole state stands; another recipe, other
+frames or other initial weights are refused with the difference. SIGTERM and Ctrl-C save and leave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from finetune.detectors import build_detector
+from finetune.recipe import FinetuneRecipe
+from finetune.sources import TrainingSources, open_sources
+from finetune.train import FinetuneResult, finetune
+from pipelines.command import EXIT_OK, Parser, run_command, stop_on_signal
+from pipelines.config import load_recipe
+from pretrain.runtime import StepReport
+from pretrain.runtime.distributed import World, joined_world
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = Parser(prog="finetune_detector", description=__doc__ or "")
+    parser.add_argument("recipe", metavar="RECIPE", help="shipped recipe name or YAML file")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR|STORE", help="what to train on")
+    parser.add_argument(
+        "--validation", type=Path, metavar="DIR", help="folder whose validation list is used; else the first --data"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder to make or resume")
+    parser.add_argument("--init", type=Path, metavar="RUN|FILE", help="weights to start from; else random")
+    parser.add_argument("--allow-partial", action="store_true", help="accept --init that fills less than 95 %% of the tensors")
+    parser.add_argument(
+        "--set", metavar="K=V", dest="overrides", action="append", default=[], help="override a recipe key; repeatable"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="write nothing; print what would be trained")
+    return run_command(_run, parser, argv)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    recipe = load_recipe(arguments.recipe, FinetuneRecipe, arguments.overrides)
+    with stop_on_signal() as stop, joined_world(recipe.train.device) as world:
+        sources = open_sources(arguments.data, arguments.validation, recipe.data, world.device)
+        if world.is_first:
+            _print_plan(recipe, sources, world)
+        if arguments.dry_run:
+            print("nothing written (--dry-run)")
+            return EXIT_OK
+        with _progress(recipe, world) as on_step:
+            result = finetune(
+                recipe,
+                sources,
+                arguments.out,
+                world,
+                init=arguments.init,
+                allow_partial=arguments.allow_partial,
+                should_stop=stop,
+                on_step=on_step,
+            )
+        if world.is_first:
+            _print_result(result, arguments.out)
+        return stop.exit_code if not result.is_finished else EXIT_OK
+
+
+def _print_plan(recipe: FinetuneRecipe, sources: TrainingSources, world: World) -> None:
+    num_parameters = sum(parameter.numel() for parameter in build_detector(recipe.detector).parameters())
+    print(f"{recipe.name}: {recipe.detector.kind}, {num_parameters:,} parameters, {world.size} process(es) on {world.device}")
+    for pool in sources.pools:
+        print(f"  trains on {pool.name}: {len(pool)} frames, {pool.num_targets} targets")
+    if sources.validation:
+        print(f"  validates on {len(sources.validation)} frames at native size")
+    else:
+        print(f"  validates on nothing (data.split trainval); threshold {recipe.threshold}")
+    train = recipe.train
+    epochs = train.steps * train.batch / sum(map(len, sources.pools))
+    print(f"  {train.steps} steps of {train.batch} frames ({epochs:.1f} epochs), {train.optimizer.kind} {train.optimizer.lr:g}")
+
+
+@contextmanager
+def _progress(recipe: FinetuneRecipe, world: World) -> Iterator[Callable[[StepReport], None]]:
+    """Show a bar on a terminal, and a line for each validation."""
+    shown: dict[str, float] = {}
+    with tqdm(desc=recipe.name, total=recipe.train.steps, unit="step", disable=None if world.is_first else True) as bar:
+
+        def on_step(report: StepReport) -> None:
+            bar.update(report.step - bar.n)
+            bar.set_postfix(loss=f"{report.loss:.3f}", lr=f"{report.lr:.1e}", refresh=False)
+            if dict(report.validation) != shown:
+                shown.clear()
+                shown.update(report.validation)
+                tqdm.write(f"step {report.step}: validation {_scores(report.validation)}")
+
+        yield on_step
+
+
+def _print_result(result: FinetuneResult, out: Path) -> None:
+    if not result.is_finished:
+        print(f"stopped after step {result.step}; the same command goes on from there")
+        return
+    content = result.content
+    print(f"finished {content['steps']} steps; weights of step {content['step']} ({content['weights']})")
+    if content["validation"]:
+        print(f"validation: {_scores(content['validation'])}")
+    print(f"threshold {content['threshold']:.4f}")
+    if content["is_collapsed"]:
+        print(
+            "warning: collapsed to background on validation; try another train.seed, a higher detector.target_prior or "
+            "detector.loss.bce > 0",
+            file=sys.stderr,
+        )
+    print(f"wrote {out / 'weights.safetensors'} and {out / 'result.json'}")
+
+
+def _scores(validation: object) -> str:
+    assert isinstance(validation, dict)
+    return (
+        f"IoU {validation['val_iou']:.2f} %, nIoU {validation['val_niou']:.2f} %, Pd {validation['val_pd']:.2f} %, "
+        f"Fa {validation['val_fa']:.2f} in 1e-6; best IoU {validation['val_best_iou']:.2f} % at {validation['val_best_threshold']:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

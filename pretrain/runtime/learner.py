@@ -1,0 +1,147 @@
+"""What learns: the model with its optimiser and its average, and one step of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pretrain.batch import Batch
+from pretrain.runtime.config import TrainConfig
+from pretrain.runtime.distributed import World
+from pretrain.runtime.ema import ModelAverage
+from pretrain.runtime.optimizers import build_optimizer, set_learning_rate
+from pretrain.runtime.task import Task
+from synth.rng import Stream, keyed_hash
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What one step did.
+
+    Attributes:
+        parts: Parts of the loss, means over the whole batch.
+        grad_norm: Norm of the gradient before it was clipped.
+        is_finite: Whether loss and gradient were finite; if not, nothing was updated.
+        is_told_to_stop: Whether any rank was.
+        batch: The last frames of this rank.
+        waited_s: Time spent waiting for batches.
+        seconds: Time of the whole step.
+    """
+
+    parts: dict[str, float]
+    grad_norm: float
+    is_finite: bool
+    is_told_to_stop: bool
+    batch: Batch
+    waited_s: float
+    seconds: float
+
+
+class Learner:
+    """Model, optimiser and average of one process.
+
+    Args:
+        task: The stage; its model is moved to the device.
+        config: Settings.
+        world: This process among the others.
+
+    Attributes:
+        average: The averaged model, or None.
+    """
+
+    def __init__(self, task: Task, config: TrainConfig, world: World) -> None:
+        self._task, self._config, self._world = task, config, world
+        on_gpu = world.device.type == "cuda"
+        task.model.to(world.device)
+        if world.size > 1 and on_gpu:  # it refuses CPU tensors: there, statistics stay those of each rank
+            task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
+        if on_gpu:  # on CPUs the backward pass of strided 1x1 convolutions crashes in this format (torch 2.13, 2.15)
+            task.model.to(memory_format=torch.channels_last)
+        if config.compile:
+            task.model.compile()
+        self._module: nn.Module = _TaskLoss(task)
+        if world.size > 1:
+            self._module = DistributedDataParallel(self._module, gradient_as_bucket_view=True)
+        self._optimizer = build_optimizer(task.model, config.optimizer)
+        self.average = None if config.ema is None else ModelAverage(task.model, config.ema)
+
+    def do_step(self, batches: Iterator[Batch], step: int, lr: float, should_stop: Callable[[], bool]) -> Step:
+        """Do one optimiser step on the next batches.
+
+        torch's generator is seeded from the number of the step and the rank, so that dropout and the like depend on nothing else.
+
+        Args:
+            batches: Of this rank, ``accumulation`` of them are taken.
+            step: Number of the step, from 0.
+            lr: Learning rate.
+            should_stop: Asked when the gradient stands; all ranks learn of it.
+        """
+        began, waited = perf_counter(), 0.0
+        torch.manual_seed(int(keyed_hash(self._config.seed, Stream.STEP, step, self._world.rank)))
+        set_learning_rate(self._optimizer, lr)
+        self._optimizer.zero_grad()
+        self._task.model.train()
+        sums: dict[str, Tensor] = {}
+        for part in range(self._config.accumulation):
+            asked = perf_counter()
+            batch = next(batches)
+            waited += perf_counter() - asked
+            for name, value in self._add_gradient(batch, step, is_last=part + 1 == self._config.accumulation).items():
+                sums[name] = sums[name] + value if name in sums else value
+        norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.optimizer.clip_norm or math.inf)
+        told = torch.tensor(float(should_stop()), device=norm.device)
+        *means, grad_norm, stop = (self._world.sum(torch.stack([*sums.values(), norm, told])) / self._world.size).tolist()
+        is_finite = all(map(math.isfinite, (*means, grad_norm)))
+        if is_finite:
+            self._optimizer.step()
+            if self.average is not None:
+                self.average.update(self._task.model, step)
+        parts = dict(zip(sums, means, strict=True))
+        return Step(parts, grad_norm, is_finite, stop > 0, batch, waited, perf_counter() - began)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resume needs: model, average and optimiser."""
+        return self.weights() | {"optimizer": self._optimizer.state_dict()}
+
+    def weights(self) -> dict[str, Any]:
+        """Return the model's tensors and their averages (None without)."""
+        return {"model": self._task.model.state_dict(), "average": None if self.average is None else self.average.state}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over a saved state."""
+        self._task.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load(state["average"])
+
+    def _add_gradient(self, batch: Batch, step: int, *, is_last: bool) -> dict[str, Tensor]:
+        """Add the gradient of one part of the batch; ranks exchange theirs with the last."""
+        module, share = self._module, 1 / self._config.accumulation
+        waits = isinstance(module, DistributedDataParallel) and not is_last
+        with module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext():
+            with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._config.amp == "bf16"):
+                parts: dict[str, Tensor] = module(batch, step)
+            assert all(value.dtype == torch.float32 and value.ndim == 0 for value in parts.values()), (
+                "loss parts: float32 scalars"
+            )
+            (torch.stack(list(parts.values())).sum() * share).backward()  # type: ignore[no-untyped-call]
+        return {name: value.detach() * share for name, value in parts.items()}
+
+
+class _TaskLoss(nn.Module):
+    """The loss as the forward pass of a module, for DistributedDataParallel to wrap."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.model, self._loss = task.model, task.loss
+
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        return dict(self._loss(batch, step))

@@ -1,0 +1,201 @@
+"""From measures of real frames to a scene source: what is read off directly, then what rendering decides.
+
+Direct: blur, stripes, counts, target laws, and a first guess of the gain control. Then frames are rendered from the source
+as it stands, read like the real ones, and background mix, clutter exponent and the laws of :data:`synth.calibrate.tables.
+FOLLOWERS` are moved until both read alike (indirect inference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synth.calibrate.evidence import Evidence, gather_evidence
+from synth.calibrate.floor import LEAST_SIGMA_DN
+from synth.calibrate.measures import TABLE_PERCENTS, Measured, measure
+from synth.calibrate.mixture import frame_features, match_mixture
+from synth.calibrate.shapes import as_lists, match_shapes
+from synth.calibrate.tables import follow, four_digits
+from synth.census.sources import FrameSet, SourceFrame
+from synth.census.survey import survey_frames
+from synth.sample import Frame
+from synth.scene.backdrops import BACKDROP_WEIGHTS
+from synth.scene.config import SceneConfig
+from synth.scene.frame import SceneRenderer
+
+FloatArray = npt.NDArray[np.float64]
+
+NUM_RENDERED = 240
+"""Frames rendered in a round: 6 % of a decile's place (our choice)."""
+NUM_OF_CLASS = 60
+"""Frames rendered of each background class (our choice)."""
+NUM_ROUNDS = 8
+MIX_ROUNDS = (2, 5)
+"""Rounds in which the mix of backgrounds is matched anew, the blur and noise having changed."""
+NUM_STEPS = 1 + NUM_ROUNDS + len(MIX_ROUNDS)
+"""Steps that :func:`fit_source` tells of, at most."""
+_STEP = 0.5
+_LEAST_SHARE_OF_BLUR = 0.4
+_STEEPNESS_BOUNDS = (_LEAST_SHARE_OF_BLUR - 2.0, 1.0)
+"""Share of the blur given up and clutter's exponent added, as one number: the blur's share falls to its least at -0.6, and
+the exponent may move by 1 either way."""
+_MEDIAN = len(TABLE_PERCENTS) // 2
+_RANGE = {"gain_dn_per_k": 400.0, "adc_bits": 16, "offset_dn": 24000.0}
+"""Span of the nominal raw levels: 164 K like the presets', at a quarter of their step, for published frames are smooth."""
+_NETD_BOUNDS_MK = (5.0, 80.0)
+"""From the least noise a raw frame may carry at 400 levels/K (:data:`synth.scene.sensor_config.LEAST_NOISE_DN`) to the most
+that leaves room for ratios of 1000."""
+_FIRST_NETD_MK = 10.0
+_WIDE_RATIOS = (0.05, 1000.0)
+"""Bounds of the ratios that peaks may come to: none is left out."""
+_LEAST_FRAMES_FOR_MIX = 5
+
+Step = Callable[[str], None]
+
+
+def fit_source(
+    evidence: Evidence, measured: Mapping[str, Measured], *, seed: int, on_step: Step = lambda what: None
+) -> dict[str, Any]:
+    """Fit the ``source`` section of a recipe.
+
+    Args:
+        evidence: What was read of the real frames.
+        measured: Its measures.
+        seed: Seed of every draw.
+        on_step: Called with a phrase before each step.
+
+    Returns:
+        Keys of :class:`synth.scene.config.SceneConfig`; without masks none of targets and ratios.
+    """
+    on_step("target laws")
+    source, steepness = first_guess(evidence, measured, seed), 0.0
+    sharpest = source["sensor"]["sigma_optics_px"]
+    real = frame_features(evidence.survey)
+    for number in range(NUM_ROUNDS):
+        if number in MIX_ROUNDS and len(real) >= _LEAST_FRAMES_FOR_MIX:
+            on_step(f"background mix, round {number + 1}")
+            source["regimes"] = _mix(source, real, seed)
+        on_step(f"rendered frames, round {number + 1} of {NUM_ROUNDS}")
+        rendered = measure(render_evidence(source, NUM_RENDERED, seed))
+        source = follow(source, measured, rendered)
+        if "psd_slope" in measured and "psd_slope" in rendered:
+            miss = float((measured["psd_slope"].value - rendered["psd_slope"])[_MEDIAN])
+            steepness = float(np.clip(steepness + _STEP * miss, *_STEEPNESS_BOUNDS))
+            source = _as_steep(source, steepness, sharpest)
+        if "noise_dn" in measured and "noise_dn" in rendered:
+            source = _as_noisy(source, measured["noise_dn"].value, rendered["noise_dn"])
+        source = _as_striped(source, measured["stripes_dn"].value, rendered["stripes_dn"])
+    return source
+
+
+def _as_steep(source: dict[str, Any], steepness: float, sharpest: list[float]) -> dict[str, Any]:
+    """Return a source of steeper or flatter spectra: the blur gives way first, down to a share of its bounds, then the clutter.
+
+    Targets bound the blur from above only, for they have an extent of their own.
+    """
+    share = max(1.0 + min(steepness, 0.0), _LEAST_SHARE_OF_BLUR)
+    tilt = steepness if steepness > 0.0 else min(steepness + 1.0 - _LEAST_SHARE_OF_BLUR, 0.0)
+    sensor = source["sensor"] | {"sigma_optics_px": four_digits(share * np.array(sharpest))}
+    return source | {"sensor": sensor, "clutter_tilt": round(tilt, 3)}
+
+
+def _as_noisy(source: dict[str, Any], wanted: FloatArray, rendered: FloatArray) -> dict[str, Any]:
+    """Return a source whose noise against its contrast is moved by what the upper half of the noise floors misses."""
+    want, got = (float(values[_MEDIAN:-1].mean()) + 0.1 for values in (wanted, rendered))
+    netd = float(np.clip(source["sensor"]["netd_mk"] * (want / got) ** _STEP, *_NETD_BOUNDS_MK))
+    return source | {"sensor": source["sensor"] | {"netd_mk": round(netd, 2)}}
+
+
+def _as_striped(source: dict[str, Any], wanted: FloatArray, rendered: FloatArray) -> dict[str, Any]:
+    """Return a source whose fixed row and column patterns are moved by what the stripes miss."""
+    noise = source["sensor"]["noise"]
+    moved = {
+        name: round(float(np.clip(max(noise[name], 0.05) * ((want + 0.02) / (got + 0.02)) ** _STEP, 0.0, 3.0)), 3)
+        for name, want, got in zip(("v", "h"), wanted, rendered, strict=True)
+    }
+    return source | {"sensor": source["sensor"] | {"noise": noise | moved}}
+
+
+def first_guess(evidence: Evidence, measured: Mapping[str, Measured], seed: int) -> dict[str, Any]:
+    """Return what can be read off without rendering frames."""
+    blur = (0.35, 0.6) if "blur_px" not in measured else tuple(four_digits(measured["blur_px"].value))
+    rows, columns = measured["stripes"].value if "stripes" in measured else (0.0, 0.0)
+    noise = dict.fromkeys(("vh", "t", "tv", "th"), 0.0) | {"v": _ratio(rows), "h": _ratio(columns)}
+    span, low = measured["span_dn"].value, measured["low_dn"].value
+    noise_dn = measured["noise_dn"].value if "noise_dn" in measured else np.full(len(span), LEAST_SIGMA_DN)
+    free = np.maximum(255.0 - span[::-1], 1.0)  # dark levels go with wide spans
+    agc = {
+        "kind": "linear",
+        "span_dn": four_digits(np.clip(span, 2.0, 255.0)),
+        "lift": four_digits(np.sort(np.clip(low / free, 0.0, 1.0))),
+        "max_noise_dn": four_digits(np.clip(noise_dn, LEAST_SIGMA_DN, 30.0)),
+    }
+    sensor = {
+        "name": "calibrated", "frame_hw": [512, 512], "sigma_optics_px": list(blur), "netd_mk": _FIRST_NETD_MK, **_RANGE,
+        "noise": noise, "agc": agc, "denoise": "gaussian", "denoise_sigma_px": [0.0] * len(span), "levels_share": four_digits(measured["levels_share"].value),
+    }  # fmt: skip
+    has_sequences = any(link.startswith("sequence:") for links in evidence.survey.links for link in links)
+    source: dict[str, Any] = {
+        "kind": "scenes", "sensor": sensor, "regimes": dict(BACKDROP_WEIGHTS), "clutter_tilt": 0.0, "textures": "own",
+        "frames_per_camera": 64 if has_sequences else 1,
+    }  # fmt: skip
+    return source | _targets(measured, (blur[0], blur[1]), seed)
+
+
+def render_evidence(source: Mapping[str, Any], num_frames: int, seed: int) -> Evidence:
+    """Render frames of a source and read them as real ones are read."""
+    return gather_evidence(_rendered(source, num_frames, seed))
+
+
+def _targets(measured: Mapping[str, Measured], blur: tuple[float, float], seed: int) -> dict[str, Any]:
+    if "area_px" not in measured:
+        empty = measured["counts"].value[0] if "counts" in measured else None
+        return {} if empty is None else {"targets": {"empty_share": 1.0}}
+    empty, one, two = (round(float(value), 4) for value in measured["counts"].value)
+    compact = round(float(measured["compact_share"].value[0]), 4)
+    ratios = measured["scr"].value if "scr" in measured else np.geomspace(1.0, 20.0, 11)
+    return {
+        "targets": {
+            "empty_share": empty, "one_share": one, "two_share": min(two, round(1.0 - one, 4)),
+            "levels": {"point": 0.0, "blob": compact, "extended": round(1.0 - compact, 4), "group": 0.0},
+            "dark_share": round(float(measured["dark_share"].value[0]), 4),
+            **as_lists(match_shapes(measured, blur, seed)),
+        },
+        "scr": {
+            "mode": "expected", "low": _WIDE_RATIOS[0], "high": _WIDE_RATIOS[1], "law": "view_peak",
+            "view_peak_dn": four_digits(np.clip(measured["peak_dn"].value, 2.0, 230.0)),
+        },
+        "impostors": {"scr": four_digits(np.maximum(ratios[[1, -2]], 0.1))},
+    }  # fmt: skip
+
+
+def _mix(source: Mapping[str, Any], real: FloatArray, seed: int) -> dict[str, float]:
+    names = sorted(BACKDROP_WEIGHTS)
+    classes = []
+    for name in names:
+        frames = _rendered({**source, "regimes": {name: 1.0}}, NUM_OF_CLASS, seed)
+        classes.append(frame_features(survey_frames(frames)))
+    prior = np.array([BACKDROP_WEIGHTS[name] for name in names])
+    weights = match_mixture(real, classes, prior / prior.sum())
+    return {name: round(float(weight), 4) for name, weight in zip(names, weights, strict=True)}
+
+
+def _rendered(source: Mapping[str, Any], num_frames: int, seed: int) -> FrameSet:
+    config = SceneConfig.model_validate({**source, "num_frames": num_frames})
+    renderer = SceneRenderer(config, seed)
+
+    def reader(index: int) -> Callable[[], SourceFrame]:
+        def read() -> SourceFrame:
+            scene = renderer.render(index)
+            return SourceFrame(Frame(f"scene-{index:06d}", scene.levels, 255, scene.mask), (f"scene-{index:06d}",), True)
+
+        return read
+
+    return FrameSet("rendered", "scenes of the calibration", None, num_frames, 0, tuple(map(reader, range(num_frames))))
+
+
+def _ratio(value: float) -> float:
+    return round(float(min(value, 3.0)), 3)
