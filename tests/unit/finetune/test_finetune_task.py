@@ -1,0 +1,98 @@
+"""Validation of a run: threshold from the curves, native sizes, nothing when there is nothing to validate on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from finetune.detectors import build_detector, detector_settings
+from finetune.metrics import CurveTally
+from finetune.predict import predict_frames
+from finetune.task import FinetuneTask, best_threshold
+from tests.support.builders import frame_of, scene
+
+CPU = torch.device("cpu")
+
+
+class Brightness(nn.Module):
+    """Says that bright is a target: logit = 20 (x - 0.5)."""
+
+    def forward(self, images_BCHW: Tensor) -> Brightness.Maps:
+        return self.Maps(20.0 * (images_BCHW - 0.5))
+
+    class Maps:
+        def __init__(self, logits: Tensor) -> None:
+            self.logits_B1HW = logits
+
+
+def curves_of(*pairs):
+    tally = CurveTally()
+    for number, (probability, mask) in enumerate(pairs):
+        tally.update(np.asarray(probability, np.float32), np.asarray(mask, bool), f"f{number}")
+    return tally.result()
+
+
+def test_best_threshold_is_the_middle_of_the_longest_best_run():
+    """Targets at .75, background at .25: every threshold in [.25, .75) is perfect; the middle is chosen, not an edge."""
+    probability = np.full((8, 8), 0.25)
+    probability[2:4, 2:4] = 0.75
+    threshold, iou = best_threshold(curves_of((probability, probability > 0.5)))
+    assert iou == 1.0 and threshold == 0.5
+
+
+def test_best_threshold_weighs_misses_against_false_alarms():
+    probability = np.zeros((8, 8))
+    mask = np.zeros((8, 8), bool)
+    probability[0, :3], mask[0, :3] = 0.9, True  # three sure target pixels
+    probability[4, :2] = 0.6  # two false ones below them
+    probability[6, 0], mask[6, 0] = 0.3, True  # one faint target pixel
+    threshold, iou = best_threshold(curves_of((probability, mask)))
+    assert iou == 0.75 and 0.6 <= threshold < 0.9
+
+
+def test_frames_keep_order_and_size():
+    frames = [scene("a", (40, 48)), scene("b", (40, 48)), scene("c", (20, 50)), scene("d", (33, 65)), scene("e", (40, 48))]
+    found = list(predict_frames(Brightness(), frames, device=CPU, amp=False, batch=2))  # type: ignore[arg-type]
+    assert [frame.id for frame, _ in found] == list("abcde")
+    for frame, probability in found:
+        expected = 1 / (1 + np.exp(-20.0 * (frame.image().astype(np.float64) - 0.5)))
+        np.testing.assert_allclose(probability, expected, atol=1e-6)  # float32; a shift or a resize would give 1e-2 and more
+
+
+def test_sixteen_bits_are_scaled_by_their_own_top():
+    frame = frame_of(np.full((32, 32), 8191), np.zeros((32, 32)), max_level=16382)
+    ((_, probability),) = predict_frames(Brightness(), [frame], device=CPU, amp=False)  # type: ignore[arg-type]
+    np.testing.assert_allclose(probability, 0.5, atol=1e-3)
+
+
+def test_prediction_leaves_the_mode_as_it_was():
+    model = build_detector(detector_settings("acm_nano")).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    list(predict_frames(model, [scene("a", (40, 48))], device=CPU, amp=False))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "statistics moved"
+
+
+def test_validation_of_a_detector():
+    model = build_detector(detector_settings("acm_nano"))
+    frames = [scene("a", (40, 48), [(5, 5, 8, 8)]), scene("b", (36, 40))]
+    found = FinetuneTask(model, frames, CPU, amp=False).validate()
+    assert found["val_iou"] == 0.0 and found["val_fa"] == 0.0, "an untrained network predicts the prior, below 0.5"
+    assert 0.0 <= found["val_best_iou"] <= 100.0 and 0.0 <= found["val_best_threshold"] < 1.0
+    without = FinetuneTask(model, [], CPU, amp=False)
+    assert without.validate() == {} and without.best_metric is None
+
+
+@pytest.mark.parametrize("name", ["acm_nano", "dnanet_nano"])
+def test_loss_has_named_float32_parts(name):
+    from tests.unit.finetune.detectors.test_detectors import Labelled
+
+    model = build_detector(detector_settings(name))
+    masks = torch.zeros(2, 1, 32, 32)
+    masks[:, :, 4:6, 4:6] = 1
+    with torch.autocast("cpu", torch.bfloat16):
+        parts = model.loss(model(torch.rand(2, 1, 32, 32)), Labelled(masks, torch.ones_like(masks, dtype=torch.bool)))
+    assert set(parts) == {"soft_iou", "bce"}
+    assert all(part.dtype == torch.float32 and part.ndim == 0 for part in parts.values())
