@@ -147,9 +147,9 @@ def _step(state: _State, *, sparsity: float) -> tuple[_State, Tensor]:
     patches, prior, rank_B, _, old_target, weights, multiplier, mu_B = state
     mu = per_frame(mu_B, patches)
     scaled = multiplier / mu
-    slices = torch.fft.rfft(patches - old_target - scaled, dim=1)
+    slices = torch.fft.rfft(patches - old_target - scaled, dim=1).contiguous()  # else every product copies slice by slice
     slices, _ = map_spectrum(slices, partial(partial_shrink, rank_B=rank_B, threshold_B=1.0 / mu_B))
-    background = torch.fft.irfft(slices, n=patches.shape[1], dim=1)
+    background = torch.fft.irfft(slices, n=patches.shape[1], dim=1).contiguous()
     target = (patches - background - scaled - weights * (sparsity / mu)).clamp(min=0.0)
     weights = per_frame(rank_B, patches) / (target + WEIGHT_FLOOR) / prior
     excess = background + target - patches

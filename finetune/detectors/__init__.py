@@ -10,6 +10,7 @@ widths for CPUs.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -17,11 +18,12 @@ from pydantic import BaseModel, Field
 from finetune.detectors.acm import ACM, ACMConfig
 from finetune.detectors.base import Detector, DetectorConfig, LabelledBatch, Prediction
 from finetune.detectors.dnanet import DNANet, DNANetConfig
+from pretrain.runtime.weights import load_weights
 from synth.settings import check_choice, checked_settings
 
 __all__ = [
-    "Detector", "DetectorConfig", "DetectorSettings", "LabelledBatch", "Prediction", "build_detector", "detector_names",
-    "detector_settings",
+    "Detector", "DetectorConfig", "DetectorSettings", "LabelledBatch", "Prediction", "build_detector", "create_detector",
+    "detector_names", "detector_settings",
 ]  # fmt: skip
 
 DetectorSettings = Annotated[ACMConfig | DNANetConfig, Field(discriminator="kind")]
@@ -53,6 +55,24 @@ _NAMED: dict[str, dict[str, Any]] = {
 def detector_names() -> list[str]:
     """Return the names that :func:`detector_settings` and recipes know."""
     return list(_NAMED)
+
+
+def create_detector(name: str, weights: str | Path | None = None, **config: Any) -> Detector:
+    """Return a detector.
+
+    Args:
+        name: One of :func:`detector_names`.
+        weights: A ``.safetensors`` file of this architecture, or None for random weights.
+        config: Settings that differ; nested ones as dicts, which are merged.
+
+    Raises:
+        RecipeError: The name or a setting is wrong.
+        SourceError: The weights cannot be read or belong to another architecture.
+    """
+    detector = build_detector(detector_settings(name, **config))
+    if weights is not None:
+        load_weights(detector, Path(weights))
+    return detector
 
 
 def detector_settings(name: str, **config: Any) -> DetectorConfig:

@@ -138,3 +138,19 @@ def test_settings_survive_json():
     for name in detector_names():
         settings = detector_settings(name)
         assert type(settings).model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_public_names_and_weights(tmp_path):
+    """``finetune.create_detector`` loads what a run saved, and refuses what belongs to another network."""
+    import finetune
+    from pretrain.runtime.weights import save_weights
+
+    assert finetune.detector_names() == detector_names()
+    one = finetune.create_detector("acm_nano")
+    save_weights(tmp_path / "w.safetensors", one.state_dict(), {"kind": "random"})
+    again = finetune.create_detector("acm_nano", weights=tmp_path / "w.safetensors")
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in one.state_dict().items())
+    with pytest.raises(SourceError, match=r"fill .* of this architecture"):
+        finetune.create_detector("dnanet_nano", weights=tmp_path / "w.safetensors")
+    with pytest.raises(AttributeError, match="has no attribute 'create_detectors'"):
+        finetune.create_detectors  # noqa: B018
