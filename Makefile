@@ -48,6 +48,6 @@ $(VENV)/test: $(VENV)/base
 	$(PIP) --editable ".[test,train]"
 	@touch $@
 
-$(VENV)/lint: $(VENV)/base
+$(VENV)/lint: $(VENV)/test
 	$(PIP) --editable ".[lint]"
 	@touch $@

@@ -21,8 +21,13 @@ from synth.corpora import open_corpus
 
 Grey = npt.NDArray[np.float64]
 FILTERS = ("tophat", "maxmedian", "tllcm", "wslcm")
+LOW_RANK = ("ipi", "nram", "ript", "pstnn", "mslstipt")
+NUM_LOW_RANK = 8
+"""Frames the low-rank methods are timed on: they take up to seconds each."""
 LITERAL: Mapping[str, tuple[Callable[[Grey], Grey], int, float, str]] = {
     "tllcm": (naive.tllcm, 3, 1e-9, ">= 25"),
+    "ipi": (naive.ipi, 5, 1e-6, ">= 3"),
+    "pstnn": (naive.pstnn, 10, 1e-6, ">= 3"),
 }
 """Method -> literal form, frames it runs on, tolerance relative to the highest response, goal."""
 
@@ -33,8 +38,8 @@ def main() -> int:
     bench = Benchmark("classical", __doc__ or "")
     frames = test_frames(4 if bench.quick else 40)
     bench.section(f"saliency, {len(frames)} frames of 256x256")
-    for name in FILTERS:
-        seconds = [run(name, grey)[1] for grey in frames]
+    for name in (*FILTERS, *LOW_RANK):
+        seconds = [run(name, grey)[1] for grey in (frames[:NUM_LOW_RANK] if name in LOW_RANK else frames)]
         bench.row(name, 1e3 * statistics.median(seconds), "ms/frame")
     bench.section("over their literal forms, same frames")
     for name, (form, num_frames, tolerance, goal) in LITERAL.items():

@@ -3,7 +3,8 @@
 python rival_loaders.py IMAGES.npy MASKS.npy FOLDER BATCHES     prints image + mask pairs per CPU second of each, as JSON
 
 Both get the raw bytes of image and mask (no image codec, the fastest form of either), shuffle, and return batches of 64 uint8
-tensors in this process. Their shuffle is within a window of shards, ours is over the whole set.
+tensors in this process, without decompression and without checksums; ours decompresses and checks both. webdataset shuffles
+within a buffer, litdata within chunks whose order it shuffles too, ours over the whole set.
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ def webdataset_batches(images: np.ndarray, masks: np.ndarray, folder: Path) -> C
 
 
 def litdata_batches(images: np.ndarray, masks: np.ndarray, folder: Path) -> Callable[[], Iterator[Pairs]]:
-    """Write litdata chunks of raw arrays, unless they are there, and return what reads them."""
+    """Write litdata chunks of raw arrays, unless they are there, and return what reads them.
+
+    Its default (``batch_decode="auto"``) decodes a window of items for every random one: a tenth of the speed here.
+    """
     from litdata import StreamingDataLoader, StreamingDataset
     from litdata.streaming.writer import BinaryWriter
 
@@ -98,7 +102,7 @@ def litdata_batches(images: np.ndarray, masks: np.ndarray, folder: Path) -> Call
         writer.merge()
 
     def start() -> Iterator[Pairs]:
-        dataset = StreamingDataset(str(folder), shuffle=True, seed=0)
+        dataset = StreamingDataset(str(folder), shuffle=True, seed=0, batch_decode=0)
         loader = StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0, drop_last=True)
         while True:
             for batch in loader:

@@ -81,6 +81,7 @@ def finetune(
     start = _initialise(model, init, allow_partial=allow_partial)
     task = FinetuneTask(model, sources.validation, world.device, amp=recipe.train.amp == "bf16")
     feed = Feed(sources.pools, recipe.views, seed=recipe.train.seed, weights=recipe.data.weights, device=world.device)
+    feed.check_batch(recipe.train.batch)  # before the folder is begun: the corrected recipe may use it
     identity = run_identity(recipe, sources, start)
     with open_run(out, identity, world) as run:
         outcome = train(task, feed, recipe.train, run, world, should_stop=should_stop, on_step=on_step)

@@ -1,7 +1,7 @@
 """What the feed hands to a training step.
 
 Suffixes here and in all of ``pretrain``: B frames of the batch, N frames of a pool, H rows, W columns, T targets, M noise
-windows; the axis written 1 is the one grey channel.
+windows, K donors, S side of a square, P pixels that move; the axis written 1 is the one grey channel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Batch:
 
     Attributes:
         images_B1HW: float32 in [0, 1].
-        masks_B1HW: float32 in {0, 1}; 0 everywhere where ``is_labelled_B`` is false.
+        masks_B1HW: float32 in {0, 1}; where ``is_labelled_B`` is false, 0 but for pasted targets.
         valid_B1HW: bool; false on padding, which losses leave out.
         is_labelled_B: bool; false where the mask is unknown, which is not empty.
         positions: int64 (B,), positions in the training order: the key of everything random about a sample.

@@ -199,4 +199,6 @@ def _view_size(pools: Sequence[FramePool], config: ViewConfig) -> tuple[int, int
         raise RecipeError(
             f"views.crop_px must be a number where sources have several sizes, or rot90 and no squares, got null with {sizes}"
         )
+    if min(sizes[0]) < config.smallest_px:
+        raise RecipeError(f"frames must be >= {config.smallest_px} px for views.paste_probability or patch_turn, got {sizes[0]}")
     return sizes[0]

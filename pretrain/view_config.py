@@ -18,8 +18,8 @@ class _Config(BaseModel):
 class PatchTurn(_Config):
     """Local patch rotation, online: the square around one target turns by a drawn number of quarters.
 
-    Source: SIRST-5K (Lu et al., TGRS 2024), as ``synth.negatives``; here the turn follows the mixing in the published order only
-    as far as the stretched noise is constant over the square.
+    Source: SIRST-5K (Lu et al., TGRS 2024), as ``synth.negatives``. There the turn comes after the mixing, here before: the two
+    differ by the slope of the stretched noise within the square.
 
     Attributes:
         probability: Chance of a turn of 0 to 3 quarters, when the view shows the target.
@@ -108,10 +108,14 @@ class ViewConfig(_Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        smallest = max(DONOR_PX if self.paste_probability else 0, self.patch_turn.side if self.patch_turn.probability else 0)
-        if self.crop_px is not None and self.crop_px < smallest:
-            raise ValueError(f"crop_px must be >= {smallest}, the largest square moved in it, got {self.crop_px}")
+        if self.crop_px is not None and self.crop_px < self.smallest_px:
+            raise ValueError(f"crop_px must be >= {self.smallest_px}, the largest square moved in it, got {self.crop_px}")
         return self
+
+    @property
+    def smallest_px(self) -> int:
+        """Smallest side of a view that holds the largest square moved in it."""
+        return max(DONOR_PX if self.paste_probability else 1, self.patch_turn.side if self.patch_turn.probability else 1)
 
     @property
     def is_lossless(self) -> bool:

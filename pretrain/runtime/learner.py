@@ -126,7 +126,7 @@ class Learner:
         """Add the gradient of one part of the batch; ranks exchange theirs with the last."""
         module, share = self._module, 1 / self._config.accumulation
         waits = isinstance(module, DistributedDataParallel) and not is_last
-        with module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext():
+        with module.no_sync() if waits else nullcontext():  # type: ignore[operator]
             with torch.autocast(self._world.device.type, torch.bfloat16, enabled=self._config.amp == "bf16"):
                 parts: dict[str, Tensor] = module(batch, step)
             assert all(value.dtype == torch.float32 and value.ndim == 0 for value in parts.values()), (

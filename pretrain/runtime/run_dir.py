@@ -23,7 +23,7 @@ from pretrain.runtime.checkpoint import Checkpoints
 from pretrain.runtime.distributed import World
 from pretrain.runtime.journal import Journal
 from synth.errors import RefusalError
-from synth.store.files import read_json, store_error, write_json
+from synth.store.files import PARTIAL_SUFFIX, read_json, store_error, write_json
 from synth.store.manifest import leaf_differences, short_json
 
 _VERSIONS_OF = ("sirst-foundry", "numpy", "torch")
@@ -93,6 +93,8 @@ def open_run(path: Path, recipe: Mapping[str, Any], world: World) -> Iterator[Ru
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RefusalError(f"{path}: another process trains in this folder; wait for it or give another --out") from None
+        for stray in path.rglob(f".*{PARTIAL_SUFFIX}"):  # left by a process that was killed while it wrote
+            stray.unlink()
         if not (path / "recipe.json").exists():
             write_json(path / "recipe.json", dict(recipe))
         write_json(path / "env.json", environment(world))

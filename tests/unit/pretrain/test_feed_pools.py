@@ -154,6 +154,9 @@ def test_a_batch_larger_than_the_set_is_refused(mini_pool):
 def test_whole_frames_of_several_sizes_need_a_crop(mini_pool):
     with pytest.raises(RecipeError, match=r"views\.crop_px must be a number"):
         Feed([mini_pool], ViewConfig(crop_px=None), seed=0)  # 130x150 canvas with quarter turns
+    tiny = pool_of_frames([scene("tiny", (24, 24), [(5, 5, 8, 8)])], name="tiny")
+    with pytest.raises(RecipeError, match="frames must be >= 32 px"):
+        Feed([tiny], ViewConfig(crop_px=None, patch_turn=PatchTurn(probability=1, side=32)), seed=0)
 
 
 def test_noise_mixing_without_any_quiet_window_is_refused():

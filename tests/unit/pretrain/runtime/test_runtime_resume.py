@@ -153,6 +153,13 @@ def test_two_processes_never_train_in_one_folder(tmp_path):
     assert train_toy(tmp_path, 2)[0].is_finished  # the lock went with its holder
 
 
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
+    train_toy(tmp_path, 4, stop_after=2)
+    stray = tmp_path / "checkpoints" / ".step-000000003.pt.abc.partial"
+    stray.write_bytes(b"torn")
+    assert train_toy(tmp_path, 4)[0].is_finished and not stray.exists()
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(RefusalError, match="holds other files"):
