@@ -1,7 +1,7 @@
 """Classical methods as their released codes have them, with scipy in place of MATLAB's image functions. Run by classical.py.
 
-The low-rank methods cut and join patches as ours do; what differs is the loop, with full singular value decompositions (IPI: of the
-library ours uses; PSTNN: slice by slice in numpy, which here is faster at it) and all Fourier slices.
+The low-rank methods cut and join patches as ours do; what differs is the loop, with full singular value decompositions (IPI: of
+the library ours uses; PSTNN: slice by slice in numpy, which is faster at small ones) and all Fourier slices.
 """
 
 from __future__ import annotations

@@ -108,18 +108,18 @@ def _step(state: _State, *, weight: float) -> tuple[_State, Tensor]:
     ahead = torch.lerp(state.difference, state.difference_before, back_B)
     point = 0.5 * (state.data + ahead)
     threshold_B = 0.5 * state.mu
-    low, values_BK = map_spectrum(point, lambda s_BK: (s_BK - threshold_B[:, None]).clamp(min=0.0), floor_B=threshold_B)
+    low, values_BD = map_spectrum(point, lambda s_BD: (s_BD - threshold_B[:, None]).clamp(min=0.0))
     sparse = soft_threshold(state.data - point, weight * per_frame(threshold_B, point))
     difference = low - sparse
 
-    rank_B, card_B = (values_BK > 0.0).sum(dim=1), sparse.flatten(1).count_nonzero(dim=1)
+    rank_B, card_B = (values_BD > 0.0).sum(dim=1), sparse.flatten(1).count_nonzero(dim=1)
     is_steady_B = rank_B == state.rank
     num_steady_B = torch.where(is_steady_B, state.num_steady + 1, 0)
     card_at_change_B = torch.where(is_steady_B, state.card_at_change, card_B)
-    size_B = torch.hypot(norms(values_BK), norms(sparse)).clamp(min=1.0)
+    size_B = torch.hypot(norms(values_BD), norms(sparse)).clamp(min=1.0)
     is_done_B = norms(ahead - difference) * 2.0**0.5 <= 2.0 * TOLERANCE * size_B
     is_done_B |= (num_steady_B > MAX_STEADY) & ((card_B - card_at_change_B).abs() < MAX_CARD_CHANGE)
-    is_done_B |= rank_B > MAX_RANK_RATIO * min(point.shape[1:])
+    is_done_B |= rank_B > MAX_RANK_RATIO * values_BD.shape[1]
 
     t = 0.5 * (1.0 + (1.0 + 4.0 * state.t**2).sqrt())
     mu = torch.maximum(MU_SHRINKAGE * state.mu, state.mu_bound)

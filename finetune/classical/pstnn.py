@@ -148,8 +148,7 @@ def _step(state: _State, *, sparsity: float) -> tuple[_State, Tensor]:
     mu = per_frame(mu_B, patches)
     scaled = multiplier / mu
     slices = torch.fft.rfft(patches - old_target - scaled, dim=1).contiguous()  # else every product copies slice by slice
-    shrink = partial(partial_shrink, rank_B=rank_B, threshold_B=1.0 / mu_B)
-    slices, _ = map_spectrum(slices, shrink, floor_B=1.0 / mu_B, num_leading_B=rank_B)
+    slices, _ = map_spectrum(slices, partial(partial_shrink, rank_B=rank_B, threshold_B=1.0 / mu_B))
     background = torch.fft.irfft(slices, n=patches.shape[1], dim=1).contiguous()
     target = (patches - background - scaled - weights * (sparsity / mu)).clamp(min=0.0)
     weights = per_frame(rank_B, patches) / (target + WEIGHT_FLOOR) / prior

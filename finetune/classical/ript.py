@@ -100,9 +100,7 @@ def shrink_unfolding(patches_BNPP: Tensor, axis: int, threshold_B: Tensor) -> Te
         threshold_B: Threshold of each frame, (B,).
     """
     moved = patches_BNPP.movedim(axis, 1)
-    matrix, _ = map_spectrum(
-        moved.flatten(2), lambda values_BK: (values_BK - threshold_B[:, None]).clamp(min=0.0), floor_B=threshold_B
-    )
+    matrix, _ = map_spectrum(moved.flatten(2), lambda values_BD: (values_BD - threshold_B[:, None]).clamp(min=0.0))
     return matrix.reshape(moved.shape).movedim(1, axis)
 
 

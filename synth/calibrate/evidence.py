@@ -109,11 +109,10 @@ def _look(source: SourceFrame) -> _Seen:
     frame = source.frame
     levels_dn = frame.levels.astype(np.float64) * (255.0 / frame.max_level)
     noise = noise_floor(levels_dn)
-    known = 0.0 if np.isnan(noise) else noise
     low, high = np.percentile(levels_dn, (TAIL_PERCENT, 100.0 - TAIL_PERCENT))
     return _Seen(
         noise_dn=noise,
-        stripes_dn=(stripe_sigma(levels_dn, 0, known), stripe_sigma(levels_dn, 1, known)),
+        stripes_dn=(stripe_sigma(levels_dn, 0), stripe_sigma(levels_dn, 1)),
         tails_dn=(float(low), float(high)),
         levels_share=_levels_share(levels_dn, float(low), float(high)),
         is_labelled=frame.mask is not None,

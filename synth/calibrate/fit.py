@@ -32,23 +32,22 @@ NUM_RENDERED = 240
 """Frames rendered in a round: 6 % of a decile's place (our choice)."""
 NUM_OF_CLASS = 60
 """Frames rendered of each background class (our choice)."""
-NUM_ROUNDS = 8
-MIX_ROUNDS = (2, 5)
-"""Rounds in which the mix of backgrounds is matched anew, the blur and noise having changed."""
+NUM_ROUNDS = 9
+MIX_ROUNDS = (1, 4)
+"""Rounds in which background mix and target laws are matched anew, blur and noise having changed."""
 NUM_STEPS = 1 + NUM_ROUNDS + len(MIX_ROUNDS)
 """Steps that :func:`fit_source` tells of, at most."""
 _STEP = 0.5
-_LEAST_SHARE_OF_BLUR = 0.4
-_STEEPNESS_BOUNDS = (_LEAST_SHARE_OF_BLUR - 2.0, 1.0)
-"""Share of the blur given up and clutter's exponent added, as one number: the blur's share falls to its least at -0.6, and
-the exponent may move by 1 either way."""
+_TILT_BOUND = 0.4
+_BLUR_BOUNDS = (0.25, 2.0)
+"""Sharpest and widest blur of a sensor that is fitted, px (our choice): from hardly any to the widest quarter of targets."""
 _MEDIAN = len(TABLE_PERCENTS) // 2
 _RANGE = {"gain_dn_per_k": 400.0, "adc_bits": 16, "offset_dn": 24000.0}
 """Span of the nominal raw levels: 164 K like the presets', at a quarter of their step, for published frames are smooth."""
 _NETD_BOUNDS_MK = (5.0, 80.0)
 """From the least noise a raw frame may carry at 400 levels/K (:data:`synth.scene.sensor_config.LEAST_NOISE_DN`) to the most
 that leaves room for ratios of 1000."""
-_FIRST_NETD_MK = 10.0
+_FIRST_NETD_MK, _FIRST_BLUR_PX = 10.0, (0.35, 0.9)
 _WIDE_RATIOS = (0.05, 1000.0)
 """Bounds of the ratios that peaks may come to: none is left out."""
 _LEAST_FRAMES_FOR_MIX = 5
@@ -71,34 +70,34 @@ def fit_source(
         Keys of :class:`synth.scene.config.SceneConfig`; without masks none of targets and ratios.
     """
     on_step("target laws")
-    source, steepness = first_guess(evidence, measured, seed), 0.0
-    sharpest = source["sensor"]["sigma_optics_px"]
+    source = first_guess(evidence, measured, seed)
     real = frame_features(evidence.survey)
     for number in range(NUM_ROUNDS):
         if number in MIX_ROUNDS and len(real) >= _LEAST_FRAMES_FOR_MIX:
             on_step(f"background mix, round {number + 1}")
             source["regimes"] = _mix(source, real, seed)
+        if number in MIX_ROUNDS and "area_px" in measured:
+            laws = match_shapes(measured, np.array(source["sensor"]["sigma_optics_px"]), seed)
+            source["targets"] = source["targets"] | as_lists(laws)
         on_step(f"rendered frames, round {number + 1} of {NUM_ROUNDS}")
         rendered = measure(render_evidence(source, NUM_RENDERED, seed))
         source = follow(source, measured, rendered)
         if "psd_slope" in measured and "psd_slope" in rendered:
-            miss = float((measured["psd_slope"].value - rendered["psd_slope"])[_MEDIAN])
-            steepness = float(np.clip(steepness + _STEP * miss, *_STEEPNESS_BOUNDS))
-            source = _as_steep(source, steepness, sharpest)
+            source = _as_steep(source, measured, rendered)
         if "noise_dn" in measured and "noise_dn" in rendered:
             source = _as_noisy(source, measured["noise_dn"].value, rendered["noise_dn"])
         source = _as_striped(source, measured["stripes_dn"].value, rendered["stripes_dn"])
     return source
 
 
-def _as_steep(source: dict[str, Any], steepness: float, sharpest: list[float]) -> dict[str, Any]:
-    """Return a source of steeper or flatter spectra: the blur gives way first, down to a share of its bounds, then the clutter.
-
-    Targets bound the blur from above only, for they have an extent of their own.
-    """
-    share = max(1.0 + min(steepness, 0.0), _LEAST_SHARE_OF_BLUR)
-    tilt = steepness if steepness > 0.0 else min(steepness + 1.0 - _LEAST_SHARE_OF_BLUR, 0.0)
-    sensor = source["sensor"] | {"sigma_optics_px": four_digits(share * np.array(sharpest))}
+def _as_steep(source: dict[str, Any], measured: Mapping[str, Measured], rendered: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Return a source whose blur stays below the widths of targets, and whose clutter makes up for what the blur cannot do."""
+    blur = np.array(source["sensor"]["sigma_optics_px"])
+    most = measured["blur_px"].value if "blur_px" in measured else np.full(len(blur), _BLUR_BOUNDS[1])
+    miss = measured["psd_slope"].value - rendered["psd_slope"]
+    is_stuck = ((blur <= _BLUR_BOUNDS[0]) & (miss < 0.0)) | ((blur >= most) & (miss > 0.0))
+    tilt = float(np.clip(source["clutter_tilt"] + _STEP * np.where(is_stuck, miss, 0.0).mean(), -_TILT_BOUND, _TILT_BOUND))
+    sensor = source["sensor"] | {"sigma_optics_px": four_digits(np.sort(np.clip(blur, _BLUR_BOUNDS[0], most)))}
     return source | {"sensor": sensor, "clutter_tilt": round(tilt, 3)}
 
 
@@ -121,10 +120,12 @@ def _as_striped(source: dict[str, Any], wanted: FloatArray, rendered: FloatArray
 
 def first_guess(evidence: Evidence, measured: Mapping[str, Measured], seed: int) -> dict[str, Any]:
     """Return what can be read off without rendering frames."""
-    blur = (0.35, 0.6) if "blur_px" not in measured else tuple(four_digits(measured["blur_px"].value))
+    span = measured["span_dn"].value
+    most = measured["blur_px"].value if "blur_px" in measured else np.full(len(span), _BLUR_BOUNDS[1])
+    blur = np.sort(np.clip(np.linspace(*_FIRST_BLUR_PX, len(span)), _BLUR_BOUNDS[0], most))
     rows, columns = measured["stripes"].value if "stripes" in measured else (0.0, 0.0)
     noise = dict.fromkeys(("vh", "t", "tv", "th"), 0.0) | {"v": _ratio(rows), "h": _ratio(columns)}
-    span, low = measured["span_dn"].value, measured["low_dn"].value
+    low = measured["low_dn"].value
     noise_dn = measured["noise_dn"].value if "noise_dn" in measured else np.full(len(span), LEAST_SIGMA_DN)
     free = np.maximum(255.0 - span[::-1], 1.0)  # dark levels go with wide spans
     agc = {
@@ -134,15 +135,15 @@ def first_guess(evidence: Evidence, measured: Mapping[str, Measured], seed: int)
         "max_noise_dn": four_digits(np.clip(noise_dn, LEAST_SIGMA_DN, 30.0)),
     }
     sensor = {
-        "name": "calibrated", "frame_hw": [512, 512], "sigma_optics_px": list(blur), "netd_mk": _FIRST_NETD_MK, **_RANGE,
-        "noise": noise, "agc": agc, "denoise": "gaussian", "denoise_sigma_px": [0.0] * len(span), "levels_share": four_digits(measured["levels_share"].value),
+        "name": "calibrated", "frame_hw": [512, 512], "sigma_optics_px": four_digits(blur), "netd_mk": _FIRST_NETD_MK, **_RANGE,
+        "noise": noise, "agc": agc, "levels_share": four_digits(measured["levels_share"].value),
     }  # fmt: skip
     has_sequences = any(link.startswith("sequence:") for links in evidence.survey.links for link in links)
     source: dict[str, Any] = {
         "kind": "scenes", "sensor": sensor, "regimes": dict(BACKDROP_WEIGHTS), "clutter_tilt": 0.0, "textures": "own",
         "frames_per_camera": 64 if has_sequences else 1,
     }  # fmt: skip
-    return source | _targets(measured, (blur[0], blur[1]), seed)
+    return source | _targets(measured, blur, seed)
 
 
 def render_evidence(source: Mapping[str, Any], num_frames: int, seed: int) -> Evidence:
@@ -150,7 +151,7 @@ def render_evidence(source: Mapping[str, Any], num_frames: int, seed: int) -> Ev
     return gather_evidence(_rendered(source, num_frames, seed))
 
 
-def _targets(measured: Mapping[str, Measured], blur: tuple[float, float], seed: int) -> dict[str, Any]:
+def _targets(measured: Mapping[str, Measured], blur: FloatArray, seed: int) -> dict[str, Any]:
     if "area_px" not in measured:
         empty = measured["counts"].value[0] if "counts" in measured else None
         return {} if empty is None else {"targets": {"empty_share": 1.0}}

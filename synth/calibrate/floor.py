@@ -23,6 +23,7 @@ QUANTUM_VARIANCE = 1.0 / 12.0
 LEAST_SIGMA_DN = 0.3
 """Noise below this cannot be told from the rounding of 8-bit levels, whose deviation is 0.29 DN."""
 _LEAST_BLOCKS = 4
+_NUM_BANDS, _OUTLIER_SIGMAS = 4, 3.0  # our choice
 
 
 def noise_floor(levels_dn: FloatArray) -> float:
@@ -45,18 +46,24 @@ def noise_floor(levels_dn: FloatArray) -> float:
     return float(np.sqrt(max(sigma * sigma - QUANTUM_VARIANCE, 0.0)))
 
 
-def stripe_sigma(levels_dn: FloatArray, axis: int, noise_dn: float) -> float:
-    """Return the deviation of the stripes of a frame, DN: what its rows or columns have in common beyond clutter and noise.
+def stripe_sigma(levels_dn: FloatArray, axis: int) -> float:
+    """Return the deviation of the stripes of a frame, DN: what its rows or columns have in common from one side to the other.
+
+    Second differences across the stripes are averaged over four bands; the covariance of the bands is the stripes' variance,
+    for noise and most clutter differ from band to band. Outliers, such as walls, are cut at three deviations.
 
     Args:
-        levels_dn: float64 (H, W), at least 3 px a side, grey levels of 0..255.
+        levels_dn: float64 (H, W), at least 4 px a side, grey levels of 0..255.
         axis: 0 for rows of their own level, 1 for columns.
-        noise_dn: Noise of its pixels, whose mean along a stripe is taken out.
     """
-    lines = _second_difference(levels_dn, axis).mean(axis=1 - axis) / np.sqrt(6.0)  # the norm of [1 -2 1]
-    sigma = 1.4826 * float(np.median(np.abs(lines - np.median(lines))))
-    pixel_variance = (noise_dn * noise_dn + QUANTUM_VARIANCE) / levels_dn.shape[1 - axis]
-    return float(np.sqrt(max(sigma * sigma - pixel_variance, 0.0)))
+    differences = np.moveaxis(_second_difference(levels_dn, axis), axis, 0) / np.sqrt(6.0)  # the norm of [1 -2 1]
+    bands = np.array([band.mean(axis=1) for band in np.array_split(differences, _NUM_BANDS, axis=1)])
+    bands -= np.median(bands, axis=1, keepdims=True)
+    reach = _OUTLIER_SIGMAS * 1.4826 * np.median(np.abs(bands), axis=1, keepdims=True)
+    bands = np.clip(bands, -reach, reach)
+    products = bands @ bands.T / bands.shape[1]
+    shared = (products.sum() - np.trace(products)) / (_NUM_BANDS * (_NUM_BANDS - 1))
+    return float(np.sqrt(max(shared, 0.0)))
 
 
 def _second_difference(values: FloatArray, axis: int) -> FloatArray:

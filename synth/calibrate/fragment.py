@@ -23,7 +23,7 @@ MEANINGS = {
     "stripes": "row and column stripes over the noise floor, median of frames with a noise floor >= 0.3",
     "stripes_dn": "row and column stripes, grey levels, median of frames",
     "levels_share": "share of the grey levels between the tails that a frame uses (table)",
-    "blur_px": "optical sigma of the 2 % and 10 % sharpest compact targets, px: an upper bound of the optics",
+    "blur_px": "width of compact targets as an optical sigma, px: decile by decile an upper bound of the blur (table)",
     "clutter_slope": "exponent of the power spectral density before that blur and above the noise, median of frames",
     "span_dn": "grey levels between the 0.5 % tails of a frame (table)",
     "low_dn": "level of the lower 0.5 % tail (table)",
@@ -110,10 +110,6 @@ def parameter_intervals(source: Mapping[str, Any], measured: Mapping[str, Measur
         if law is not None and number is not None and np.isfinite(number.low).all():
             low, high = follower.interval(np.array(law), number)
             intervals[follower.key] = {"low": _rounded(low), "high": _rounded(high)}
-    blur, bounds = measured.get("blur_px"), value_at(source, "sensor.sigma_optics_px")
-    if blur is not None and bounds is not None and np.isfinite(blur.low).all():
-        share = np.array(bounds) / blur.value
-        intervals["sensor.sigma_optics_px"] = {"low": _rounded(share * blur.low), "high": _rounded(share * blur.high)}
     return intervals
 
 

@@ -23,17 +23,19 @@ IntArray = npt.NDArray[np.int64]
 
 TABLE_PERCENTS = (1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0)
 """Percentiles of a table; a recipe spaces its points evenly, so the ends stand for 0 and 100 %."""
-PSF_PERCENTS = (2.0, 10.0)
-"""Percentiles of the total sigmas of compact targets that bound the blur: nothing can be sharper than the optics, and the
-sharpest targets are little more than points (our choice)."""
 NUM_RESAMPLES = 200
 INTERVAL_PERCENTS = (2.5, 97.5)
 _PIXEL_VARIANCE = 1.0 / 12.0
 _CLEAR_OF_NOISE = 4.0  # times the noise power: 6 dB
 _LEAST_RINGS = 8
 
-MAX_DEFAULT_BLUR_PX = 0.5
-"""Optical blur taken for the clutter slope where no target tells it: between the LWIR presets' bounds."""
+SHARP_DECILE = 1
+"""Decile of the widths of compact targets that is taken for the blur: nothing is sharper than the optics, and the sharpest
+targets are little more than points (our choice)."""
+LEAST_BLUR_PX = 0.2
+"""Least optical sigma told: below, the pixel's own box is all there is."""
+DEFAULT_BLUR_PX = 0.5
+"""Optical blur taken for the clutter's exponent where no target tells it: between the LWIR presets' bounds."""
 
 Measures = Mapping[str, FloatArray]
 
@@ -159,13 +161,14 @@ def _blur(choice: _Choice) -> FloatArray:
     sigma = choice.of_blobs("sigma_px")[choice.of_blobs("is_compact") > 0.0]
     if not len(sigma):
         return np.empty(0)
-    total = np.percentile(sigma, PSF_PERCENTS)
-    return np.sqrt(np.maximum(total * total - _PIXEL_VARIANCE, 0.2**2))  # 0.2 px: a pixel's box is all there is
+    total = _table(sigma)
+    return np.sqrt(np.maximum(total * total - _PIXEL_VARIANCE, LEAST_BLUR_PX**2))
 
 
 def _clutter(choice: _Choice) -> FloatArray:
     blur = _blur(choice)
-    slopes = clutter_slopes(choice.evidence, float(blur.mean()) if len(blur) else MAX_DEFAULT_BLUR_PX)[choice.frames]
+    sharp = float(blur[SHARP_DECILE]) if len(blur) else DEFAULT_BLUR_PX
+    slopes = clutter_slopes(choice.evidence, sharp)[choice.frames]
     return np.array([np.median(slopes[np.isfinite(slopes)])]) if np.isfinite(slopes).any() else np.empty(0)
 
 

@@ -18,7 +18,7 @@ from synth.calibrate.measures import TABLE_PERCENTS, Measured
 from synth.census.targets import TARGET_STATISTICS, measure_frame_targets
 from synth.rng import Stream, keyed_generator
 from synth.sample import Frame
-from synth.scene.draws import log_uniform, uniform
+from synth.scene.draws import log_spread, uniform
 from synth.scene.shapes import render_shape
 from synth.scene.target_config import TargetsConfig
 from synth.scene.wishes import draw_model
@@ -51,12 +51,12 @@ class TargetLaws:
     mask_threshold: FloatArray
 
 
-def match_shapes(measured: Mapping[str, Measured], sigma_optics_px: tuple[float, float], seed: int) -> TargetLaws:
+def match_shapes(measured: Mapping[str, Measured], sigma_optics_px: FloatArray, seed: int) -> TargetLaws:
     """Find laws whose masks have the areas, aspects and edge levels measured.
 
     Args:
         measured: Measures of a set with targets.
-        sigma_optics_px: Bounds of the blur.
+        sigma_optics_px: float64 (k,), bounds or quantiles of the blur.
         seed: Seed of the targets drawn.
     """
     compact, bodies = (_values(measured, name) for name in ("compact_area_px", "body_area_px"))
@@ -84,7 +84,7 @@ def _improve(
     aspects: FloatArray,
     edges: FloatArray,
     share: float,
-    sigma_optics_px: tuple[float, float],
+    sigma_optics_px: FloatArray,
     seed: int,
 ) -> TargetLaws:
     blobs, bodies = (_draw(laws, level, sigma_optics_px, seed) for level in ("blob", "extended"))
@@ -101,14 +101,14 @@ def _improve(
     )
 
 
-def _draw(laws: TargetLaws, level: str, sigma_optics_px: tuple[float, float], seed: int) -> FloatArray:
+def _draw(laws: TargetLaws, level: str, sigma_optics_px: FloatArray, seed: int) -> FloatArray:
     """Return the census' numbers of isolated targets of one kind, float64 (n, 8), always of the same draws."""
     levels = {name: float(name == level) for name in ("point", "blob", "extended", "group")}
     config = TargetsConfig.model_validate({"levels": levels} | as_lists(laws))
     rng = keyed_generator(seed, Stream.TARGETS, 0)
     rows = []
     for _ in range(NUM_DRAWN):
-        model = draw_model(rng, config, log_uniform(rng, *sigma_optics_px))
+        model = draw_model(rng, config, log_spread(rng, list(sigma_optics_px)))
         target = render_shape(model, uniform(rng, -0.5, 0.5), uniform(rng, -0.5, 0.5))
         grey = np.rint(_PEDESTAL_DN + _PEAK_DN * np.pad(target.stamp, _MARGIN_PX))
         frame = Frame("drawn", grey.astype(np.uint8), 255, np.pad(target.mask, _MARGIN_PX).astype(np.uint8))

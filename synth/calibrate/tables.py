@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synth.calibrate.floor import LEAST_SIGMA_DN
 from synth.calibrate.measures import Measured
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,8 +52,8 @@ class Follower:
 FOLLOWERS = (
     Follower("sensor.agc.span_dn", "std_dn", (2.0, 255.0), 0.5, 0.7),
     Follower("sensor.agc.lift", "mean_dn", (0.0, 1.0), None, 0.004),  # the unused grey levels are some 150
-    Follower("sensor.agc.max_noise_dn", "noise_dn", (LEAST_SIGMA_DN, 30.0), 0.1, 0.7),
-    Follower("sensor.denoise_sigma_px", "psd_slope", (0.0, 1.5), None, 0.45),  # a kernel of 1.2 px adds about 1.3 (measured)
+    Follower("sensor.agc.max_noise_dn", "noise_dn", (0.2, 30.0), 0.1, 0.7),
+    Follower("sensor.sigma_optics_px", "psd_slope", (0.25, 2.0), None, 0.35),  # 1.2 px add about 1.3 to a slope (measured)
     Follower("scr.view_peak_dn", "peak_dn", (2.0, 230.0), 3.0, 0.7),
 )
 """Laws fitted on whole rendered frames; target shapes are fitted on isolated targets (:mod:`synth.calibrate.shapes`)."""

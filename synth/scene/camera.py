@@ -13,7 +13,7 @@ import numpy as np
 
 from synth.sample import FloatImage
 from synth.scene.badpixels import DefectMap, draw_defects
-from synth.scene.draws import log_uniform
+from synth.scene.draws import log_spread
 from synth.scene.noise_members import NOISE_MEMBERS, LocalNoise, PixelLaw, pixel_law
 from synth.scene.optics import vignetting_map
 from synth.scene.sensor_config import SensorConfig
@@ -60,7 +60,7 @@ class VirtualCamera:
             frame_hw: Rows and columns, a window of the sensor's array.
             rng: Camera stream.
         """
-        sigma = log_uniform(rng, *sensor.sigma_optics_px)
+        sigma = log_spread(rng, sensor.sigma_optics_px)
         vh, v, h = (NOISE_MEMBERS[name].sample(sensor, sensor.offset_dn, frame_hw, rng) for name in ("vh", "v", "h"))
         gain = NOISE_MEMBERS["gain"].sample(sensor, sensor.offset_dn + 1.0, frame_hw, rng)  # per level of distance
         nuc = NOISE_MEMBERS["nuc"].sample(sensor, sensor.offset_dn, frame_hw, rng)

@@ -10,6 +10,7 @@ gradients; :mod:`synth.scene.layers` and the regimes add what real frames have: 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -129,7 +130,7 @@ def moments(values: npt.NDArray[np.float32]) -> tuple[float, float]:
 
 
 @numba.njit(cache=True, nogil=True)
-def add_moments(totals: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], row: npt.NDArray[np.float32]) -> None:
+def add_moments(totals: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], row: npt.NDArray[Any]) -> None:
     """Add a row and its squares to the sums of its columns: sums that run side by side keep their order and are fast."""
     for col in range(row.size):
         value = np.float64(row[col])

@@ -206,7 +206,7 @@ class SceneConfig(BaseModel):
             raise ValueError("; ".join(f"sensor_overrides: {fault}" for fault in error.faults)) from error
 
     def _check_sensor(self, sensor: SensorConfig) -> None:
-        widest = PSF_REACH_SIGMAS * (sensor.sigma_optics_px[1] ** 2 + sensor.jitter_sigma_px**2) ** 0.5
+        widest = PSF_REACH_SIGMAS * (sensor.sigma_optics_px[-1] ** 2 + sensor.jitter_sigma_px**2) ** 0.5
         if widest > min(self.frame_hw):
             raise ValueError(f"frame_hw must be >= the sensor's PSF of {widest:.3g} px, got {self.frame_hw}")
         if self.scr.mode == "realised" and isinstance(sensor.shot, PhotonShot) and sensor.shot.exact_poisson:

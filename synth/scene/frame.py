@@ -68,7 +68,7 @@ class Composed:
 class SceneRenderer:
     """Renders the frames of one source; it keeps cameras, sheets, plates and the last scenes, which changes no frame.
 
-    It belongs to one thread. It holds up to 50 MB of sheets, 128 MB of plates and a few MB of cameras.
+    It belongs to one thread. It holds up to 25 MB of sheets at 256x256, 128 MB of plates and a few MB of cameras.
 
     Args:
         config: What to render.

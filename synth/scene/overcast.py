@@ -28,8 +28,8 @@ def overcast(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource)
     Returns:
         float32 (H, W) apparent temperature, K.
     """
-    scene = elevation_gradient(rng, hw, log_uniform(rng, 0.2, 4.0))
-    span = log_uniform(rng, 0.4, 14.0)
+    scene = elevation_gradient(rng, hw, log_uniform(rng, 0.05, 4.0))
+    span = log_uniform(rng, 0.2, 14.0)
     turns = float(rng.random())
     bank = fields.field(rng, hw=hw, beta=uniform(rng, 3.3, 4.0), stretch=uniform(rng, 1.0, 2.5), turns=turns)
     patch = fields.field(rng, hw=hw, beta=uniform(rng, 2.9, 3.5), f0=1 / 220, stretch=uniform(rng, 1.0, 2.0), turns=turns)
@@ -37,7 +37,7 @@ def overcast(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource)
     strength = 0.0
     if chance(rng, 0.55):
         lean = (turns + uniform(rng, -0.1, 0.1)) % 1.0
-        strands = fields.field(rng, hw=hw, beta=uniform(rng, 2.5, 3.1), f0=1 / 160, stretch=uniform(rng, 2.0, 6.0), turns=lean)
+        strands = fields.field(rng, hw=hw, beta=uniform(rng, 3.1, 3.7), f0=1 / 160, stretch=uniform(rng, 2.0, 6.0), turns=lean)
         strength = uniform(rng, 0.1, 0.8)
     onset = uniform(rng, -1.6, 0.4)
     look = np.array(
@@ -64,5 +64,6 @@ def _add_banks(
             cover = min(max((soft[j] - onset) * slope, zero), one)
             cover = cover * cover * (three - two * cover)
             shown = min(max((rough[j] - patch_onset) * np.float32(0.7), zero), one)
-            ridge = max(one - abs(lines[j]) * crest, zero)
-            into[j] += kelvin * (cover * (one + mottle * rough[j]) + strength * shown * ridge * ridge)
+            strand = min(max(lines[j] * crest, zero), one)
+            strand = strand * strand * (three - two * strand)
+            into[j] += kelvin * (cover * (one + mottle * rough[j]) + strength * shown * strand)

@@ -19,6 +19,8 @@ from synth.scene.wishes import Wish
 
 PLACE_TRIES = 60
 """Places tried for one target before it is given up (our choice)."""
+PEAK_TRIES = 20
+"""Places tried with one peak in the view before another is drawn (our choice)."""
 
 Apart = Callable[[Wish, Sequence[Standing], tuple[float, float]], bool]
 """Further rule for a place, given the wish, the targets placed before and its centre (sequences)."""
@@ -79,7 +81,8 @@ def find_place(
     if 2 * margin >= min(site.background_dn.shape):
         return None, PLACE_TRIES
     for refused in range(PLACE_TRIES):
-        wish = site.redraw(rng, wish) if refused else wish
+        if refused and (wish.view_peak_dn is None or refused % PEAK_TRIES == 0):
+            wish = site.redraw(rng, wish)
         row, col = (int(rng.integers(margin, side - margin)) for side in site.background_dn.shape)
         if not site.is_free(rendered, row, col, spacing):
             continue

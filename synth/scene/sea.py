@@ -5,6 +5,8 @@ The wave texture is skewed (sea clutter is near-Gaussian to K-distributed: Bernh
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +37,7 @@ def sea(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) -> t
     waves = fields.tile(
         rng, hw=hw, beta=uniform(rng, 2.0, 3.2), f0=log_uniform(rng, 1 / 60, 1 / 14), stretch=uniform(rng, 2.0, 7.0)
     )
-    surface = perspective(waves.texture, rows, cols, horizon, uniform(rng, 0.15, 0.5), waves.row, waves.col)
+    surface = perspective(waves.texture, rows, cols, horizon, uniform(rng, 0.15, 0.5), waves.row, waves.col, waves.unit)
     swell = fields.field(rng, hw=hw, beta=3.0, f0=1 / 200, stretch=uniform(rng, 1.0, 4.0))
     skew, heave, strength = uniform(rng, 0.0, 0.35), uniform(rng, 0.0, 0.8), log_uniform(rng, 0.1, 1.3)
     level = sign(rng, 0.6) * log_uniform(rng, 0.5, 8.0)
@@ -90,18 +92,26 @@ def _paint_coast(rng: np.random.Generator, scene: FloatImage, horizon: float, fi
 
 @numba.njit(cache=True, nogil=True)
 def perspective(
-    tile: FloatImage, rows: int, cols: int, horizon: float, nearest: float, first_row: int = 0, first_col: int = 0
+    tile: npt.NDArray[Any],
+    rows: int,
+    cols: int,
+    horizon: float,
+    nearest: float,
+    first_row: int = 0,
+    first_col: int = 0,
+    unit: float = 1.0,
 ) -> FloatImage:
     """Sample a periodic texture so that it shrinks towards the horizon.
 
     Args:
-        tile: float32 (h, w) seamless texture.
+        tile: float32 or int16 (h, w) seamless texture.
         rows: Rows of the result.
         cols: Columns of the result.
         horizon: Row of the horizon, may lie above the frame.
         nearest: Texture scale at the horizon relative to the last row, 0..1.
         first_row: Where to start reading the texture.
         first_col: Column of it that lies in the middle.
+        unit: Factor on its levels.
 
     Returns:
         float32 (rows, cols); rows above the horizon are 0.
@@ -123,22 +133,27 @@ def perspective(
         start = first_col - 0.5 * cols * step
         start -= np.floor(start / tile_cols) * tile_cols
         first, num = int(start), int(cols * step) + 3
-        _blend_around(line[:num], upper, lower, down, first)
+        _blend_around(line[:num], upper, lower, down, first, np.float32(unit))
         _stretch(out[i], line, start - first, step)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
 def _blend_around(
-    line: npt.NDArray[np.float32], upper: npt.NDArray[np.float32], lower: npt.NDArray[np.float32], share: np.float32, first: int
+    line: npt.NDArray[np.float32],
+    upper: npt.NDArray[Any],
+    lower: npt.NDArray[Any],
+    share: np.float32,
+    first: int,
+    unit: np.float32,
 ) -> None:
-    """Write upper + share * (lower - upper) from a column on, round the seamless rows as often as it takes."""
+    """Write unit * (upper + share * (lower - upper)) from a column on, round the seamless rows as often as it takes."""
     done, at = 0, first
     while done < line.size:
         num = min(line.size - done, upper.size - at)
         into, a, b = line[done : done + num], upper[at : at + num], lower[at : at + num]
         for j in range(num):
-            into[j] = a[j] + share * (b[j] - a[j])
+            into[j] = (np.float32(a[j]) + share * (np.float32(b[j]) - np.float32(a[j]))) * unit
         done, at = done + num, 0
 
 

@@ -125,7 +125,7 @@ class SensorConfig(BaseModel):
     Attributes:
         name: Name shown in manifests and tables.
         frame_hw: Rows and columns of the array; a scene may use a window of it.
-        sigma_optics_px: Bounds of the optical blur, px, without the pixel's own 1/12; drawn per camera, log-uniform.
+        sigma_optics_px: Bounds or quantiles of the optical blur, px, without the pixel's own 1/12; log-uniform per camera.
         netd_mk: Temporal pixel noise sigma_tvh at ``offset_dn``, mK.
         f_number: F-number the NETD holds for, or null.
         frame_rate_hz: Frame rate the NETD holds for; also the rate of sequences.
@@ -157,7 +157,7 @@ class SensorConfig(BaseModel):
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     frame_hw: tuple[Annotated[int, Field(ge=16, le=8192)], Annotated[int, Field(ge=16, le=8192)]]
-    sigma_optics_px: tuple[float, float]
+    sigma_optics_px: Points
     netd_mk: float
     f_number: Positive | None = None
     frame_rate_hz: Positive = 50.0
@@ -231,9 +231,8 @@ class SensorConfig(BaseModel):
         rising("denoise_sigma_px", self.denoise_sigma_px, 0.0, MOST_SIGMA_PX)
         rising("levels_share", self.levels_share, 0.02, 1.0)
         rising("jpeg_quality", self.jpeg_quality or (100,), 1, 100)
-        low, high = self.sigma_optics_px
-        if not 0.0 < low <= high < 1e3:
-            raise ValueError(f"sigma_optics_px must be two rising numbers > 0, got {low:g}, {high:g}")
+        rising("sigma_optics_px", self.sigma_optics_px, 0.01, 100.0)
+        high = self.sigma_optics_px[-1]
         widest = PSF_REACH_SIGMAS * math.hypot(high, self.jitter_sigma_px)
         if widest > min(self.frame_hw):
             raise ValueError(

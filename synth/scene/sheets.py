@@ -30,19 +30,26 @@ _SIDES = 1.75  # a sheet is at least this many windows wide: a window never meet
 _KEPT_BLOCKS = 2
 
 
+_LEVELS = 4096.0  # levels of a sheet per standard deviation: 16 bits reach 8 of them, in steps far below any sensor's noise
+
+Sheet = npt.NDArray[np.int16]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
     """A seamless texture and the place to start reading it.
 
     Attributes:
-        texture: float32 (h, w), mean 0 and standard deviation 1; opposite borders match.
+        texture: float32 or int16 (h, w), mean 0 and, in its unit, standard deviation 1; opposite borders match.
         row: First row.
         col: First column.
+        unit: One level of it in standard deviations.
     """
 
-    texture: FloatImage
+    texture: FloatImage | Sheet
     row: int = 0
     col: int = 0
+    unit: float = 1.0
 
 
 class FieldSource(Protocol):
@@ -112,14 +119,14 @@ class SheetKind:
 SHEET_KINDS = (
     SheetKind(beta=(3.4, 4.0), wavelength_px=(220.0, 280.0), stretch=(1.0, 3.0), any_turn=True),  # veils of cirrus
     SheetKind(beta=(2.9, 3.4), wavelength_px=(180.0, 280.0), stretch=(1.0, 2.0), any_turn=True),  # haze and swell
-    SheetKind(beta=(3.0, 3.6), wavelength_px=(140.0, 400.0), stretch=(1.0, 2.2)),  # outlines of cumulus
-    SheetKind(beta=(2.6, 3.2), wavelength_px=(25.0, 70.0)),  # detail of cumulus
+    SheetKind(beta=(3.3, 4.0), wavelength_px=(140.0, 400.0), stretch=(1.0, 2.2)),  # outlines of cumulus
+    SheetKind(beta=(2.8, 3.4), wavelength_px=(25.0, 70.0)),  # detail of cumulus
     SheetKind(beta=(2.0, 3.0), wavelength_px=(14.0, 60.0), stretch=(2.0, 4.0)),  # short waves
     SheetKind(beta=(2.2, 3.2), wavelength_px=(20.0, 60.0), stretch=(4.0, 7.0)),  # long-crested waves
     SheetKind(beta=(3.0, 3.6), wavelength_px=(100.0, 140.0), stretch=(1.0, 2.0), any_turn=True),  # terrain
     SheetKind(beta=(2.3, 3.0), wavelength_px=(60.0, 110.0)),  # walls and fields
     SheetKind(beta=(2.3, 3.3), wavelength_px=(12.0, 36.0)),  # crowns of trees
-    SheetKind(beta=(2.5, 3.1), wavelength_px=(130.0, 220.0), stretch=(3.0, 7.0), any_turn=True),  # strands of cirrus
+    SheetKind(beta=(3.1, 3.7), wavelength_px=(130.0, 220.0), stretch=(3.0, 7.0), any_turn=True),  # strands of cirrus
 )
 """What a block holds: the textures the painters of :mod:`synth.scene.backdrops` ask for, over the same ranges."""
 
@@ -157,7 +164,7 @@ class SheetFields:
         self._side = even_fast_length(max(_LEAST_SIDE_PX, int(_SIDES * side_px)))
         self._specs = tuple(SheetSpec.draw(self._rng(number), kind) for number, kind in enumerate(SHEET_KINDS))
         self._table = np.array([(spec.beta, spec.f0, spec.stretch) for spec in self._specs])
-        self._sheets: dict[int, FloatImage] = {}
+        self._sheets: dict[int, Sheet] = {}
 
     def field(
         self,
@@ -176,16 +183,17 @@ class SheetFields:
     def tile(self, rng: np.random.Generator, *, hw: tuple[int, int], beta: float, f0: float, stretch: float = 1.0) -> Tile:
         """Return the nearest sheet itself, to be read from a random place."""
         row, col = (int(float(rng.random()) * self._side) for _ in range(2))
-        return Tile(self._nearest(beta, f0, stretch), row, col)
+        return Tile(self._nearest(beta, f0, stretch), row, col, 1.0 / _LEVELS)
 
-    def _nearest(self, beta: float, f0: float, stretch: float) -> FloatImage:
+    def _nearest(self, beta: float, f0: float, stretch: float) -> Sheet:
         number = int(_nearest_of(self._table, beta, f0, stretch))
         if number not in self._sheets:
             rng, spec = self._rng(number), self._specs[number]
             SheetSpec.draw(rng, SHEET_KINDS[number])  # the coefficients follow the parameters in the same stream
-            self._sheets[number] = periodic_sheet(
+            sheet = periodic_sheet(
                 rng, side=self._side, beta=spec.beta + self._tilt, f0=spec.f0, stretch=spec.stretch, turns=spec.turns
             )
+            self._sheets[number] = np.rint(sheet * np.float32(_LEVELS)).clip(-32768, 32767).astype(np.int16)
         return self._sheets[number]
 
     def _rng(self, number: int) -> np.random.Generator:
@@ -205,7 +213,7 @@ def _nearest_of(table: npt.NDArray[np.float64], beta: float, f0: float, stretch:
 
 
 class SheetCabinet:
-    """Keeps the sheets of the last two blocks, 24 MB each at 256x256.
+    """Keeps the sheets of the last two blocks, 12 MB each at 256x256.
 
     Args:
         seed: Recipe seed.
@@ -229,11 +237,11 @@ class SheetCabinet:
 
 
 @numba.njit(cache=True, nogil=True)
-def cut_window(sheet: npt.NDArray[np.float32], row: int, col: int, mirror: int, rows: int, cols: int) -> npt.NDArray[np.float32]:
+def cut_window(sheet: Sheet, row: int, col: int, mirror: int, rows: int, cols: int) -> npt.NDArray[np.float32]:
     """Cut a window out of a seamless sheet and standardise it.
 
     Args:
-        sheet: float32 (S, S).
+        sheet: int16 (S, S).
         row: First row, wraps round.
         col: First column, wraps round.
         mirror: Bit 0 mirrors the rows, bit 1 the columns.
@@ -260,22 +268,20 @@ def cut_window(sheet: npt.NDArray[np.float32], row: int, col: int, mirror: int, 
 
 
 @numba.njit(cache=True, nogil=True)
-def _shift_scale(target: npt.NDArray[np.float32], source: npt.NDArray[np.float32], shift: np.float32, scale: np.float32) -> None:
+def _shift_scale(target: npt.NDArray[np.float32], source: Sheet, shift: np.float32, scale: np.float32) -> None:
     for j in range(target.size):
-        target[j] = (source[j] - shift) * scale
+        target[j] = (np.float32(source[j]) - shift) * scale
 
 
 @numba.njit(cache=True, nogil=True)
-def _shift_scale_back(
-    target: npt.NDArray[np.float32], source: npt.NDArray[np.float32], shift: np.float32, scale: np.float32
-) -> None:
+def _shift_scale_back(target: npt.NDArray[np.float32], source: Sheet, shift: np.float32, scale: np.float32) -> None:
     last = np.uint64(target.size - 1)  # unsigned, so that no position counts from the end and the loop stays a vector's
     for j in range(target.size):
-        target[j] = (source[last - np.uint64(j)] - shift) * scale
+        target[j] = (np.float32(source[last - np.uint64(j)]) - shift) * scale
 
 
 @numba.njit(cache=True, nogil=True)
-def _standard(sheet: npt.NDArray[np.float32], row: int, col: int, rows: int, cols: int) -> tuple[np.float32, np.float32]:
+def _standard(sheet: Sheet, row: int, col: int, rows: int, cols: int) -> tuple[np.float32, np.float32]:
     """Return mean and inverse deviation of every fourth row of a window; sums by column, so they run side by side."""
     side = sheet.shape[0]
     head = min(cols, side - col)

@@ -155,7 +155,10 @@ class Site:
         return solution.amplitude_dn
 
     def ratio_of_peak(self, peak_dn: float, rendered: RenderedTarget, row: int, col: int) -> float:
-        """Return the expected ratio at which the view shows a target by some grey levels over its ring; NaN where none does.
+        """Return the expected ratio at which the view shows a target by some grey levels over its ring.
+
+        Where the view ends, black or white is the peak: published targets saturate. Where less than the least peak is left,
+        there is no ratio: NaN.
 
         Args:
             peak_dn: Grey levels, negative for a dark target.
@@ -163,13 +166,14 @@ class Site:
             row: Row of its middle pixel.
             col: Column of it.
         """
-        assert self.view is not None
+        assert self.view is not None and self.scr.view_peak_dn is not None
         table, window = self.view.table, self.window(rendered, row, col)
         clean = window.crop(self.background_dn)
         bare = measure_crop(clean, window)
         under, around = bare.level_dn, bare.level_dn - bare.contrast_dn
-        goal = int(table[min(max(int(around), 0), table.size - 1)]) + int(np.rint(peak_dn))
-        if not 0 < goal < 255:
+        level = int(table[min(max(int(around), 0), table.size - 1)])
+        goal = min(max(level + int(np.rint(peak_dn)), 0), 255)
+        if abs(goal - level) < self.scr.view_peak_dn[0]:
             return math.nan
         amplitude = float(np.searchsorted(table, goal)) - around
         contrast = measure_crop(window.patch(rendered.stamp, row=row, col=col), window).contrast_dn
@@ -197,7 +201,7 @@ class Site:
 
     def _is_shown(self, around_dn: float, amplitude_dn: float) -> bool:
         """Tell whether the view shows a target as strongly as it should, and not clipped."""
-        if self.scr.view_peak_dn is None or self.view is None:
+        if self.scr.view_peak_dn is None or self.scr.law == "view_peak" or self.view is None:
             return True
         table = self.view.table
         around, peak = (int(table[min(max(int(at), 0), table.size - 1)]) for at in (around_dn, around_dn + amplitude_dn))

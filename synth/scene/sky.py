@@ -26,14 +26,14 @@ def clear_sky(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource
     Returns:
         float32 (H, W) apparent temperature, K.
     """
-    scene = elevation_gradient(rng, hw, log_uniform(rng, 0.2, 8.0))
+    scene = elevation_gradient(rng, hw, log_uniform(rng, 0.02, 8.0))
     if chance(rng, 0.35):
         return scene
     turns = _near_level(rng) if chance(rng, 0.4) else float(rng.random())
     veil = fields.field(rng, hw=hw, beta=uniform(rng, 3.0, 4.0), stretch=uniform(rng, 1.0, 3.0), turns=turns)
     onset = uniform(rng, -1.0, 1.2)
     end = onset + uniform(rng, 0.7, 3.0)
-    _add_veil(scene, veil, np.float32(onset), np.float32(1.0 / (end - onset)), np.float32(log_uniform(rng, 0.15, 4.0)))
+    _add_veil(scene, veil, np.float32(onset), np.float32(1.0 / (end - onset)), np.float32(log_uniform(rng, 0.05, 4.0)))
     return scene
 
 
@@ -53,14 +53,14 @@ def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) 
     shape = fields.field(
         rng,
         hw=hw,
-        beta=uniform(rng, 3.0, 3.6),
+        beta=uniform(rng, 3.3, 4.1),
         f0=1 / (140 * zoom),
         stretch=uniform(rng, 1.0, 2.2),
         turns=_near_level(rng),
     )
-    detail = fields.field(rng, hw=hw, beta=uniform(rng, 2.6, 3.2), f0=1 / (25 * zoom))
+    detail = fields.field(rng, hw=hw, beta=uniform(rng, 2.8, 3.5), f0=1 / (25 * zoom))
     onset = uniform(rng, -0.5, 0.9)
-    ragged = log_uniform(rng, 0.03, 0.2)
+    ragged = log_uniform(rng, 0.02, 0.15)
     cover_end = onset + log_uniform(rng, 0.15, 2.5)
     thick_end = onset + uniform(rng, 0.8, 2.5)
     shadow, mean, scale = _relief(shape, detail, 0.2, rng, zoom * uniform(rng, 1.5, 5.0))

@@ -113,7 +113,7 @@ class Stage:
         self.sensor = config.resolved_sensor()
         self.length = 1 if config.sequence is None else config.sequence.length
         self._reach_px = 0 if config.sequence is None else config.sequence.sight_reach_px
-        widest = blur_sigmas(self.sensor.sigma_optics_px[1], jitter_sigma_px=self.sensor.jitter_sigma_px)[0]
+        widest = blur_sigmas(self.sensor.sigma_optics_px[-1], jitter_sigma_px=self.sensor.jitter_sigma_px)[0]
         self.margin_px = half_taps(widest) + 1 + self._reach_px
         self.noise_dn = noise_sigma_dn(self.sensor, self.sensor.offset_dn)
         self.plates = None if config.plates is None else PlateLibrary(config.plates)

@@ -74,7 +74,7 @@ def _paint_foreground(
     """Paint a plane from its edge down, with clumps that grow towards the viewer, and what stands on it."""
     rows, cols = scene.shape
     grain = fields.tile(rng, hw=(rows, cols), beta=uniform(rng, 2.3, 3.0), f0=1 / 50, stretch=uniform(rng, 1.0, 2.0))
-    plane = perspective(grain.texture, rows, cols, base, uniform(rng, 0.12, 0.4), grain.row, grain.col)
+    plane = perspective(grain.texture, rows, cols, base, uniform(rng, 0.12, 0.4), grain.row, grain.col, grain.unit)
     patches = fields.field(rng, hw=(rows, cols), beta=3.0, f0=1 / 200, stretch=uniform(rng, 1.5, 4.0))
     look = np.array(
         (uniform(rng, 0.3, 1.0), uniform(rng, -1.2, 1.2), uniform(rng, -0.3, 1.0), uniform(rng, 0.2, 0.9)), dtype=np.float32

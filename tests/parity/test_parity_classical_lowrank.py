@@ -28,11 +28,12 @@ CASES = {
 }
 """Name -> settings, literal form."""
 
-TOLERANCE = 1e-8
+TOLERANCE = 1e-9
 """Largest difference over the highest response of a frame.
 
 Worst seen over four seeds of the frames below: 4e-12, and 8e-11 for MSLSTIPT, whose coefficients are conditioned worse. A
-patch more or less, another border, one iteration more, a rank off by one, a weight without its floor: 1e-4 and more.
+constant off by 1 to 10 % moves some frame by 6e-9 (gamma of NRAM) to 1e-2. Not caught: the lower bound of mu, the gradient rule
+and the count rule of IPI, which no frame this small reaches.
 """
 
 
@@ -63,13 +64,21 @@ def run(name, grey, patch, step):
     return method(torch.from_numpy(grey / 255)[None, None])[0, 0].numpy()
 
 
-GRIDS = [(name, *grid) for name in CASES for grid in ((16, 8), (20, 20), (12, 5)) if (name[:8], grid) != ("mslstipt", (12, 5))]
-"""Name, patch and step; the literal MSLSTIPT takes seconds on many patches."""
+KINDS, GRIDS = ("noise", "smooth", "black", "fractions"), ((16, 8), (20, 20), (12, 5))
+COMBINATIONS = [
+    (name, kind, *grid)
+    for name in CASES
+    for kind in KINDS
+    for grid in GRIDS
+    if not name.startswith("mslstipt") or (kind != "noise" and grid != (12, 5))
+]
+"""Name, frame, patch and step. Not MSLSTIPT on noise, where some singular value meets the jump of its threshold and rounding
+decides, and not on many small patches, where its literal form takes seconds.
+"""
 
 
-@pytest.mark.parametrize("kind", ["noise", "smooth", "black", "fractions"])
-@pytest.mark.parametrize(("name", "patch", "step"), GRIDS)
-def test_equals_literal_form(name, patch, step, kind):
+@pytest.mark.parametrize(("name", "kind", "patch", "step"), COMBINATIONS)
+def test_equals_literal_form(name, kind, patch, step):
     grey = frames(kind)
     expected = np.maximum(CASES[name][1](grey, patch, step), 0)
     if kind == "smooth":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from synth.store.reader import open_store
-from tests.support.cli import Ended, call
+from tests.support.cli import REPOSITORY, Ended, call
 
 TINY = ("source.num_frames=6", "source.frame_hw=[64,64]", "canvas_hw=[64,64]", "store.shard_images=3")
 
@@ -84,3 +86,16 @@ def test_targets_by_range_are_stored_with_their_range(tmp_path: Path) -> None:
     kept = store.manifest["recipe"]["source"]["ranges"]["path"]
     assert kept["transmission"] == [0.9, 0.3]
     assert len(kept["sha256"]) == 64
+
+
+def test_the_documented_recipe_and_table_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of docs/scenes.md as they stand, on a tiny canvas."""
+    page = (REPOSITORY / "docs" / "scenes.md").read_text(encoding="utf-8")
+    blocks = {text.split()[0]: textwrap.dedent(text) for text in re.findall(r"(?:^ {4}.*\n)+", page, re.MULTILINE)}
+    (tmp_path / "my_path.csv").write_text(blocks["range_km,transmission,path_radiance"])
+    (tmp_path / "mine.yaml").write_text("name: mine\nsplit: null\nnum_synthetic: 0\n" + blocks["source:"])
+    monkeypatch.chdir(tmp_path)
+    flags = [flag for key in TINY for flag in ("--set", key)]
+    assert call("synthesize", "mine.yaml", "--out", "x.zarr", "--cluster", "sync", *flags).rc == 0
+    ranges = open_store(tmp_path / "x.zarr").column("target/range_km")
+    assert ((ranges[ranges > 0.0] >= 2.0) & (ranges[ranges > 0.0] <= 12.0)).all()

@@ -179,12 +179,19 @@ def test_the_hash_covers_every_field_of_rendered_scenes():
         "num_frames": 3, "frame_hw": [64, 64], "sensor": "stress_low_scr", "sensor_overrides": {"jitter_sigma_px": 0.1},
         "regimes": {"sky": 1.0}, "plates": {"path": "x", "share": 0.4}, "targets": {"empty_share": 0.5}, "scr": {"high": 10.0},
         "impostors": {"streak": 0.5}, "sequence": {"length": 3}, "frames_per_camera": 3, "raw": True, "textures": "own",
+        "clutter_tilt": 0.1, "calibrated_on": "somewhere",
+        "ranges": {
+            "range_km": [3.0, 4.0], "area_m2": [0.1, 0.1], "ifov_mrad": 0.2,
+            "contrast": {"kind": "kelvin", "kelvin": [4.0, 4.0]}, "path": {"kind": "beer", "extinction_per_km": 0.2},
+        },
     }  # fmt: skip
+    point = {"targets": {"levels": {"point": 1.0, "blob": 0.0, "extended": 0.0, "group": 0.0}}}
+    beside = {"ranges": point}
     plain = recipe(source={"kind": "scenes"}, num_synthetic=0)
     assert set(type(plain.source).model_fields) == {"kind", *changes}
     sizes = {"frame_hw": {"canvas_hw": [64, 64]}}
     hashes = {
-        recipe(source={"kind": "scenes", key: value}, num_synthetic=0, **sizes.get(key, {})).hash()
+        recipe(source={"kind": "scenes", key: value} | beside.get(key, {}), num_synthetic=0, **sizes.get(key, {})).hash()
         for key, value in changes.items()
     }
     assert len(hashes | {plain.hash()}) == len(changes) + 1

@@ -54,9 +54,9 @@ def test_noise_is_recovered(points):
 
 
 def test_blur_is_recovered(points):
-    """Slack 5 %: the sharpest of 24 noisy fits lie below the truth (measured 3 %)."""
+    """All widths are those of the optics, but for the error of a noisy fit (measured 2 %)."""
     assert covers(points[1]["blur_px"], 0.8, 0.05)
-    assert points[1]["blur_px"].value == pytest.approx([0.8, 0.8], rel=0.08)
+    assert points[1]["blur_px"].value == pytest.approx(np.full(11, 0.8), rel=0.05)
 
 
 def test_peaks_and_counts_are_recovered(points):

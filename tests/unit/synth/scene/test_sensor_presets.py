@@ -72,7 +72,7 @@ def test_shot_limit_of_physics() -> None:
             {"sigma_optics_px": (1.0, 100.0)},
             "sigma_optics_px must give a PSF (6 sigma) no larger than the frame (512 px), got 600",
         ),
-        ({"sigma_optics_px": (2.0, 1.0)}, "sigma_optics_px must be two rising numbers > 0, got 2, 1"),
+        ({"sigma_optics_px": (2.0, 1.0)}, "sigma_optics_px must rise within 0.01..100, got 2, 1"),
         ({"noise": {"vh": -1.0}}, "noise.vh must be greater than or equal to 0, got -1"),
         ({"well_fraction": 0.1}, "offset_dn must be below the saturation level"),
         ({"vignetting": 0.5}, "vignetting must be less than or equal to 0.2, got 0.5"),
