@@ -20,18 +20,24 @@ MAX_NODES = 20_000
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the shipped recipes."""
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in files("pipelines.recipes").iterdir() if entry.name.endswith(".yaml")
-    )
+def recipe_names(stage: str = "") -> list[str]:
+    """Return the names of the shipped recipes of a stage: data sets (the top folder), ``finetune``."""
+    entries = files("pipelines.recipes").joinpath(stage).iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
 
 
 READERS_SECTION = "calibration"
 """Section of a fragment that is for its reader and no part of a recipe."""
 
 
-def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str] = (), fragments: Sequence[Path] = ()) -> _Model:
+def load_recipe(
+    name_or_path: str,
+    model: type[_Model],
+    overrides: Sequence[str] = (),
+    fragments: Sequence[Path] = (),
+    *,
+    stage: str = "",
+) -> _Model:
     """Read a recipe, lay fragments over it, apply ``a.b=c`` overrides, and check it.
 
     Args:
@@ -40,6 +46,7 @@ def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str]
         overrides: ``dotted.key=value`` strings; the value is YAML.
         fragments: YAML files with some of a recipe's keys, later ones over earlier ones. Sections are merged key by key, but
             one that names another ``kind`` replaces the whole section.
+        stage: Stage whose shipped recipes are meant; see :func:`recipe_names`.
 
     Returns:
         The checked recipe.
@@ -47,9 +54,9 @@ def load_recipe(name_or_path: str, model: type[_Model], overrides: Sequence[str]
     Raises:
         RecipeError: With every fault at once, each a line with its dotted key.
     """
-    data = _parse(*_find(name_or_path))
+    data = _parse(*_find(name_or_path, stage))
     for fragment in fragments:
-        data = _merged(data, {k: v for k, v in _parse(*_find(str(fragment.absolute()))).items() if k != READERS_SECTION})
+        data = _merged(data, {k: v for k, v in _parse(*_find(str(fragment.absolute()), stage)).items() if k != READERS_SECTION})
     return check_settings(model, data, overrides)
 
 
@@ -73,7 +80,7 @@ def check_settings(model: type[_Model], data: Mapping[str, Any], overrides: Sequ
         raise RecipeError(*_describe(error, model)) from error
 
 
-def _find(name_or_path: str) -> tuple[bytes, str]:
+def _find(name_or_path: str, stage: str) -> tuple[bytes, str]:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():
         try:
@@ -81,11 +88,13 @@ def _find(name_or_path: str) -> tuple[bytes, str]:
                 return file.read(MAX_RECIPE_BYTES + 1), str(path)
         except OSError as error:
             raise RecipeError(
-                f"recipe {path}: {error.strerror}; give a YAML file or one of: {', '.join(recipe_names())}"
+                f"recipe {path}: {error.strerror}; give a YAML file or one of: {', '.join(recipe_names(stage))}"
             ) from error
-    if name_or_path not in recipe_names():
-        raise RecipeError(f"recipe {name_or_path!r}: no shipped recipe has this name{_nearest(name_or_path, recipe_names())}")
-    return files("pipelines.recipes").joinpath(f"{name_or_path}.yaml").read_bytes(), name_or_path
+    if name_or_path not in recipe_names(stage):
+        raise RecipeError(
+            f"recipe {name_or_path!r}: no shipped recipe has this name{_nearest(name_or_path, recipe_names(stage))}"
+        )
+    return files("pipelines.recipes").joinpath(stage, f"{name_or_path}.yaml").read_bytes(), name_or_path
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -4,7 +4,7 @@
     python -m pipelines.finetune_detector RECIPE --data X.zarr --validation DIR --out RUN
     torchrun --nproc-per-node 4 -m pipelines.finetune_detector RECIPE --data DIR --out RUN
 
-RECIPE is a shipped name or a YAML file. Validation frames never train, test frames are never read: score them once with
+RECIPE is one of {names}, or a YAML file. Validation frames never train, test frames are never read: score them once with
 pipelines.evaluate RUN. The same command in the same folder resumes where the newest whole state stands; another recipe, other
 frames or other initial weights are refused with the difference. SIGTERM and Ctrl-C save and leave.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,14 +24,14 @@ from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources, open_sources
 from finetune.train import FinetuneResult, finetune
 from pipelines.command import EXIT_OK, Parser, run_command, stop_on_signal
-from pipelines.config import load_recipe
+from pipelines.config import load_recipe, recipe_names
 from pretrain.runtime import StepReport
 from pretrain.runtime.distributed import World, joined_world
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = Parser(prog="finetune_detector", description=__doc__ or "")
+    parser = Parser(prog="finetune_detector", description=(__doc__ or "").format(names=", ".join(recipe_names("finetune"))))
     parser.add_argument("recipe", metavar="RECIPE", help="shipped recipe name or YAML file")
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR|STORE", help="what to train on")
     parser.add_argument(
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    recipe = load_recipe(arguments.recipe, FinetuneRecipe, arguments.overrides)
+    recipe = load_recipe(arguments.recipe, FinetuneRecipe, arguments.overrides, stage="finetune")
     with stop_on_signal() as stop, joined_world(recipe.train.device) as world:
         sources = open_sources(arguments.data, arguments.validation, recipe.data, world.device)
         if world.is_first:
@@ -121,12 +121,11 @@ def _print_result(result: FinetuneResult, out: Path) -> None:
     print(f"wrote {out / 'weights.safetensors'} and {out / 'result.json'}")
 
 
-def _scores(validation: object) -> str:
-    assert isinstance(validation, dict)
-    return (
-        f"IoU {validation['val_iou']:.2f} %, nIoU {validation['val_niou']:.2f} %, Pd {validation['val_pd']:.2f} %, "
-        f"Fa {validation['val_fa']:.2f} in 1e-6; best IoU {validation['val_best_iou']:.2f} % at {validation['val_best_threshold']:.3f}"
+def _scores(validation: Mapping[str, float]) -> str:
+    iou, niou, pd, fa, best, threshold = (
+        validation[f"val_{name}"] for name in ("iou", "niou", "pd", "fa", "best_iou", "best_threshold")
     )
+    return f"IoU {iou:.2f} %, nIoU {niou:.2f} %, Pd {pd:.2f} %, Fa {fa:.2f} in 1e-6; best IoU {best:.2f} % at {threshold:.3f}"
 
 
 if __name__ == "__main__":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+from importlib.resources import files
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from finetune.detectors import build_detector  # noqa: E402
+from finetune.recipe import FinetuneRecipe  # noqa: E402
 from finetune.train import load_run  # noqa: E402
+from pipelines.config import load_recipe, recipe_names  # noqa: E402
 from tests.support.builders import scene, write_corpus  # noqa: E402
 from tests.support.cli import call, ended, started, wait_until  # noqa: E402
 
@@ -155,3 +159,16 @@ def test_nothing_to_learn_from(tmp_path):
     frames = [scene(name, (40, 48)) for name in "abvt"]
     empty = write_corpus(tmp_path / "empty", frames, {"train": ("a", "b"), "val": ("v",), "test": ("t",)})
     call(*training(empty, tmp_path / "run", sets=("train.batch=2",))).refused(2, "no target in any labelled frame")
+
+
+NEEDED = ["# Source", "# Expect", "# Time", "# Run"]
+
+
+def test_shipped_recipes_are_whole():
+    """Every one loads, says where it comes from, and builds its network."""
+    for name in recipe_names("finetune"):
+        recipe = load_recipe(name, FinetuneRecipe, stage="finetune")
+        assert recipe.name == name and build_detector(recipe.detector)
+        text = files("pipelines.recipes").joinpath("finetune", f"{name}.yaml").read_text()
+        heads = [line.split(":")[0] for line in text.split("name:")[0].splitlines()]
+        assert [head for head in heads if head in NEEDED] == NEEDED
