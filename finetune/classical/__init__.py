@@ -15,14 +15,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from synth.errors import RecipeError
+from synth.settings import check_choice, checked_settings
 
 if TYPE_CHECKING:
     from finetune.classical.base import ClassicalConfig, ClassicalMethod
@@ -62,10 +60,7 @@ def create_classical(name: str, **config: Any) -> ClassicalMethod[Any]:
         RecipeError: The name or a setting is wrong.
     """
     method = method_class(name)
-    try:
-        settings: ClassicalConfig = method.config_type(kind=name, **config)
-    except ValidationError as error:
-        raise RecipeError(*(_describe(name, fault) for fault in error.errors())) from error
+    settings: ClassicalConfig = checked_settings(name, method.config_type, {"kind": name, **config})
     return method(settings)
 
 
@@ -75,10 +70,7 @@ def method_class(name: str) -> type[ClassicalMethod[Any]]:
     Raises:
         RecipeError: No method has this name, or torch is not installed.
     """
-    if name not in _METHODS:
-        close = difflib.get_close_matches(name.lower(), _METHODS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(_METHODS)}"
-        raise RecipeError(f"method {name!r}: no classical method has this name; {hint}")
+    check_choice("method", name, _METHODS)
     try:
         module = import_module(f"finetune.classical.{name}")
     except ModuleNotFoundError as error:
@@ -87,8 +79,3 @@ def method_class(name: str) -> type[ClassicalMethod[Any]]:
         raise RecipeError(f"method {name}: needs torch; install sirst-foundry[train]") from error
     found: type[ClassicalMethod[Any]] = getattr(module, _METHODS[name])
     return found
-
-
-def _describe(name: str, fault: Any) -> str:
-    key = ".".join((name, *map(str, fault["loc"])))
-    return f"{key}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
