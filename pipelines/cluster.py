@@ -40,7 +40,8 @@ def open_client(kind: str, num_workers: int) -> Iterator[Client | None]:
         RecipeError: The kind is unknown.
         StoreError: No scheduler answers at the address, or local workers do not start.
     """
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed", "distributed.worker"):  # commands tell of a failed task themselves, in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if kind == "sync":
         yield None
         return

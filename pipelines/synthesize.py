@@ -115,8 +115,15 @@ def _check_target(store: Path) -> None:
 
 
 def _scan(recipe: SynthesisRecipe, threads: int) -> tuple[SourceTable, NoiseBank]:
-    with progress_of_scan("scan sources") as progress:
-        return scan_sources(recipe, threads=threads, progress=progress)
+    """Look at every source frame; a signal ends it, nothing having been written yet."""
+    with stop_on_signal() as stop, progress_of_scan("scan sources") as progress:
+
+        def report(done: int, total: int) -> None:
+            progress(done, total)
+            if stop():  # not KeyboardInterrupt from the handler: raised inside a compiled kernel it becomes a SystemError
+                raise SystemExit(stop.exit_code)
+
+        return scan_sources(recipe, threads=threads, progress=report)
 
 
 def _shard_range(text: str | None, num_shards: int) -> range:

@@ -70,7 +70,7 @@ def test_to_dict_is_json():
 
 
 def test_names_are_exported():
-    assert finetune.score is score and finetune.__all__ == ["Scores", "score"]
+    assert finetune.score is score and {"Scores", "score"} <= set(finetune.__all__)
 
 
 @pytest.mark.parametrize(
