@@ -23,8 +23,9 @@ from synth.census.sources import FrameSet, SourceFrame
 from synth.census.survey import survey_frames
 from synth.sample import Frame
 from synth.scene.backdrops import BACKDROP_WEIGHTS
-from synth.scene.config import SceneConfig
+from synth.scene.config import SceneConfig, most_ratio
 from synth.scene.frame import SceneRenderer
+from synth.scene.sensor_config import SensorConfig
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -38,15 +39,17 @@ MIX_ROUNDS = (1, 4)
 NUM_STEPS = 1 + NUM_ROUNDS + len(MIX_ROUNDS)
 """Steps that :func:`fit_source` tells of, at most."""
 _STEP = 0.5
-_TILT_BOUND = 0.4
+_TILT_BOUND = 0.75
+"""Most the clutter's exponent is moved (our choice): beyond, painted clouds fall to dust or melt."""
+_NOMINAL_QUALITY = [50.0, 85.0, 95.0, 100.0]
+"""Quality of the block codec (assumption): published frames went through JPEG or video, how strongly is not identified."""
 _BLUR_BOUNDS = (0.25, 2.0)
 """Sharpest and widest blur of a sensor that is fitted, px (our choice): from hardly any to the widest quarter of targets."""
 _MEDIAN = len(TABLE_PERCENTS) // 2
 _RANGE = {"gain_dn_per_k": 400.0, "adc_bits": 16, "offset_dn": 24000.0}
 """Span of the nominal raw levels: 164 K like the presets', at a quarter of their step, for published frames are smooth."""
 _NETD_BOUNDS_MK = (5.0, 80.0)
-"""From the least noise a raw frame may carry at 400 levels/K (:data:`synth.scene.sensor_config.LEAST_NOISE_DN`) to the most
-that leaves room for ratios of 1000."""
+"""From the least noise a raw frame may carry at 400 levels/K (:data:`synth.scene.sensor_config.LEAST_NOISE_DN`)."""
 _FIRST_NETD_MK, _FIRST_BLUR_PX = 10.0, (0.35, 0.9)
 _WIDE_RATIOS = (0.05, 1000.0)
 """Bounds of the ratios that peaks may come to: none is left out."""
@@ -86,7 +89,7 @@ def fit_source(
             source = _as_steep(source, measured, rendered)
         if "noise_dn" in measured and "noise_dn" in rendered:
             source = _as_noisy(source, measured["noise_dn"].value, rendered["noise_dn"])
-        source = _as_striped(source, measured["stripes_dn"].value, rendered["stripes_dn"])
+        source = _within_rails(_as_striped(source, measured["stripes_dn"].value, rendered["stripes_dn"]))
     return source
 
 
@@ -118,6 +121,14 @@ def _as_striped(source: dict[str, Any], wanted: FloatArray, rendered: FloatArray
     return source | {"sensor": source["sensor"] | {"noise": noise | moved}}
 
 
+def _within_rails(source: dict[str, Any]) -> dict[str, Any]:
+    """Return a source whose ratios its sensor can carry."""
+    if "scr" not in source:
+        return source
+    most = most_ratio(SensorConfig.model_validate(source["sensor"]), dark=source["targets"]["dark_share"] == 1.0)
+    return source | {"scr": source["scr"] | {"high": min(_WIDE_RATIOS[1], float(int(most)))}}
+
+
 def first_guess(evidence: Evidence, measured: Mapping[str, Measured], seed: int) -> dict[str, Any]:
     """Return what can be read off without rendering frames."""
     span = measured["span_dn"].value
@@ -136,7 +147,7 @@ def first_guess(evidence: Evidence, measured: Mapping[str, Measured], seed: int)
     }
     sensor = {
         "name": "calibrated", "frame_hw": [512, 512], "sigma_optics_px": four_digits(blur), "netd_mk": _FIRST_NETD_MK, **_RANGE,
-        "noise": noise, "agc": agc, "levels_share": four_digits(measured["levels_share"].value),
+        "noise": noise, "agc": agc, "levels_share": four_digits(measured["levels_share"].value), "jpeg_quality": _NOMINAL_QUALITY,
     }  # fmt: skip
     has_sequences = any(link.startswith("sequence:") for links in evidence.survey.links for link in links)
     source: dict[str, Any] = {

@@ -7,7 +7,6 @@ behind), ``targets`` with ``scr`` or ``ranges`` (what is to be found), ``imposto
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +15,7 @@ from synth.errors import RecipeError
 from synth.scene.backdrops import BACKDROP_WEIGHTS, BackdropName
 from synth.scene.draws import rising
 from synth.scene.noise_members import noise_sigma_dn
+from synth.scene.preset_scenes import PRESET_SCENES
 from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
 from synth.scene.ranges import RangesConfig
 from synth.scene.scr import HEADROOM
@@ -96,31 +96,6 @@ class SequenceConfig(BaseModel):
 
 DEFAULT_SENSOR = "uncooled_lwir_12um"
 
-_PRESET_SCENES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "space_staring": {
-            "regimes": {"space": 1.0},
-            "targets": {"levels": {"point": 1.0, "blob": 0.0, "extended": 0.0, "group": 0.0}},
-            "impostors": {"hot_pixel": 3.0, "cloud_corner": 0.0, "glint": 0.0},
-        },
-        "sirst_like": {
-            # fitted by eye to areas, aspects and edge levels of SIRST v1 trainval; the camera's blur of .75-2.28 px stands
-            # below them, so that total sigmas reach the measured 2.3 px
-            "targets": {
-                "sigma_total_px": (0.8, 1.8),
-                "aspect": (1.0, 2.2),
-                "half_length_px": (2.2, 12.0),
-                "mask_threshold": (0.2, 0.45),
-                "levels": {"point": 0.1, "blob": 0.45, "extended": 0.4, "group": 0.05},
-            },
-            # peaks over the ring 28-184 at 5-95 % in SIRST v1 trainval, 36-133 in NUDT train (physics section 11)
-            "scr": {"mode": "realised", "law": "match_sirst", "low": 1.0, "high": 50.0, "view_peak_dn": (20.0, 200.0)},
-        },
-        "stress_low_scr": {"scr": {"low": 0.5, "high": 3.0}},
-    }
-)
-"""What a preset says about the scene in front of it (physics section 10); anything written in the recipe wins."""
-
 
 class SceneConfig(BaseModel):
     """Frames rendered from a scene and a sensor model.
@@ -173,7 +148,7 @@ class SceneConfig(BaseModel):
         if not isinstance(data, Mapping):
             return data
         name = data.get("sensor", DEFAULT_SENSOR)
-        defaults = _PRESET_SCENES.get(name, {}) if isinstance(name, str) else {}
+        defaults = PRESET_SCENES.get(name, {}) if isinstance(name, str) else {}
         return {**data, **{key: _under(data[key], values) if key in data else values for key, values in defaults.items()}}
 
     @model_validator(mode="after")
@@ -214,10 +189,7 @@ class SceneConfig(BaseModel):
 
     def _check_ratios(self, sensor: SensorConfig) -> None:
         """Refuse ratios that no place can carry: even on noise alone they reach the rail."""
-        room_dn = (1.0 - HEADROOM) * sensor.rail_dn - sensor.offset_dn
-        if self.targets.dark_share == 1.0:
-            room_dn = sensor.offset_dn - HEADROOM * sensor.rail_dn
-        most = room_dn / noise_sigma_dn(sensor, sensor.offset_dn)
+        most = most_ratio(sensor, dark=self.targets.dark_share == 1.0)
         if self.scr.high > most:
             raise ValueError(
                 f"scr.high must be <= {most:.3g}, what lies between the sensor's offset_dn and its rail, got {self.scr.high:g}"
@@ -258,3 +230,16 @@ def _under(given: Any, defaults: Mapping[str, Any]) -> Any:
     if not isinstance(given, Mapping) or set(defaults) <= set(BACKDROP_WEIGHTS) | {"space"}:
         return given
     return {**defaults, **given}
+
+
+def most_ratio(sensor: SensorConfig, *, dark: bool = False) -> float:
+    """Return the largest ratio that any place can carry: from ``offset_dn`` to the rail on noise alone.
+
+    Args:
+        sensor: The sensor.
+        dark: Whether all targets are dark, so that the lower rail counts.
+    """
+    room_dn = (1.0 - HEADROOM) * sensor.rail_dn - sensor.offset_dn
+    if dark:
+        room_dn = sensor.offset_dn - HEADROOM * sensor.rail_dn
+    return room_dn / noise_sigma_dn(sensor, sensor.offset_dn)

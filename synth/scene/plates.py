@@ -26,7 +26,7 @@ from synth.scene.truth import Regime
 _CACHE_BYTES = 128 * 2**20  # every frame of sirst-backgrounds, decoded (our choice)
 _LEAST_SPAN = 16.0 / 255.0  # of the full range: flatter plates are not stretched, only their quantisation would show
 _TAIL_SHARE = 0.005  # left out on each side of a plate's span, as in the linear gain control
-_FRAME_TRIES, _WINDOW_TRIES = 32, 16
+_FRAME_TRIES, _WINDOW_TRIES = 512, 16  # small frames with central targets rarely have a free window
 
 
 @dataclass(frozen=True, slots=True, eq=False)

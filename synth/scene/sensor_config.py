@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from synth.scene.display import MOST_SIGMA_PX, Agc, LinearAgc
+from synth.scene.denoise import MOST_SIGMA_PX, Denoiser
+from synth.scene.display import Agc, LinearAgc
 from synth.scene.draws import Points, rising
 
 LEAST_NOISE_DN = 2.0
@@ -175,7 +176,7 @@ class SensorConfig(BaseModel):
     well_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     time_constant_ms: float = Field(default=0.0, ge=0.0, le=1000.0)
     agc: Agc = LinearAgc()
-    denoise: Literal["none", "median3", "gaussian"] = "none"
+    denoise: Denoiser = "none"
     denoise_sigma_px: Points = (0.7, 0.7)
     levels_share: Points = (1.0, 1.0)
     jpeg_quality: Points | None = None

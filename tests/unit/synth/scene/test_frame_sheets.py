@@ -87,3 +87,13 @@ def test_drawn_fields_are_fields_of_their_own() -> None:
     a, b = (DrawnFields().field(rng(index), hw=(64, 64), beta=3.0) for index in (0, 1))
     assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.9
     assert float(a.std()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_tilt_steepens_shared_and_own_textures() -> None:
+    """Neighbouring pixels of a steeper field are more alike; half an exponent is told apart in one window."""
+    for textures in ("shared", "own"):
+        rough, plain, smooth = (
+            (SheetFields(3, 0, 160, tilt) if textures == "shared" else DrawnFields(tilt)).field(rng(1), hw=(160, 160), beta=2.6)
+            for tilt in (-0.5, 0.0, 0.5)
+        )
+        assert np.diff(rough, axis=1).std() > 1.2 * np.diff(plain, axis=1).std() > 1.4 * np.diff(smooth, axis=1).std()

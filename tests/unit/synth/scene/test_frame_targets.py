@@ -151,7 +151,9 @@ def test_resolved_targets_hide_what_is_behind_them() -> None:
 
 
 def test_the_view_band_keeps_targets_visible_and_unclipped() -> None:
-    found = render(60, sensor="sirst_like", sensor_overrides={"agc": {"kind": "linear", "max_noise_dn": (0.2, 0.8)}})
+    agc = {"kind": "linear", "span_dn": (90.0, 245.0), "lift": (0.1, 0.8), "max_noise_dn": (0.2, 0.8)}
+    scr = {"mode": "realised", "law": "match_sirst", "low": 1.0, "high": 50.0, "view_peak_dn": (20.0, 200.0)}
+    found = render(60, sensor="stress_low_scr", sensor_overrides={"agc": agc, "denoise": "gaussian"}, scr=scr)
     peaks = []
     for frame in found:
         for target in frame.truth.targets:

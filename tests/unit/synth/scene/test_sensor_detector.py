@@ -16,6 +16,8 @@ UNCOOLED = SENSOR_PRESETS["uncooled_lwir_12um"]
 CLEAN = sensor_named("uncooled_lwir_12um", bad_pixels={"dead_rate": 0.0, "hot_rate": 0.0, "blinking_rate": 0.0})
 EXACT = sensor_named("cooled_mwir_15um_f4", shot={"exact_poisson": True})
 ALL = [*SENSOR_PRESETS.values(), EXACT.model_copy(update={"name": "exact_poisson"})]
+SILENT = sensor_named("sirst_like", netd_mk=20.0, gain_dn_per_k=100.0, adc_bits=14, offset_dn=6000.0, noise={"v": 0.0, "h": 0.0})
+"""Two raw levels of temporal noise and nothing else, at the presets' gain."""
 
 
 def camera_of(sensor: SensorConfig, camera_id: int = 0, hw: tuple[int, int] = HW) -> VirtualCamera:
@@ -122,7 +124,7 @@ def test_levels_stay_inside_the_adc(bits: int) -> None:
 
 
 def test_rounding_is_to_the_nearest_even() -> None:
-    camera = camera_of(sensor_named("sirst_like"), hw=(16, 16))
+    camera = camera_of(SILENT, hw=(16, 16))
     noise = draw_noise(camera, rng=noise_rng(0))
     silent = replace(camera, law=camera.law._replace(sigma_dn=0.0))
     half = np.float32([100.5, 101.5, 102.5, 103.49, -0.5, 16383.5] + [0.0] * 10)
@@ -131,7 +133,7 @@ def test_rounding_is_to_the_nearest_even() -> None:
 
 
 def test_gain_spread_grows_with_the_distance_from_the_calibration() -> None:
-    sensor = sensor_named("sirst_like", gain_nonuniformity=0.01)
+    sensor = SILENT.model_copy(update={"gain_nonuniformity": 0.01})
     camera = camera_of(sensor)
     noise = draw_noise(camera, rng=noise_rng(0))
     at_zero, at_ten, at_twenty = (
@@ -143,7 +145,7 @@ def test_gain_spread_grows_with_the_distance_from_the_calibration() -> None:
 
 
 def test_correction_residual_is_smooth_and_as_large_as_told() -> None:
-    camera = camera_of(sensor_named("sirst_like", nuc_residual_k=0.1))
+    camera = camera_of(SILENT.model_copy(update={"nuc_residual_k": 0.1}))
     assert camera.nuc_dn.std() == pytest.approx(10.0, rel=1e-3)
     assert max(np.abs(np.diff(camera.nuc_dn, axis=axis)).max() for axis in (0, 1)) < 2.0
 

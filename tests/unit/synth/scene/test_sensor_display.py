@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from synth.rng import Stream, keyed_generator
+from synth.scene.denoise import gaussian_taps, noise_kept
 from synth.scene.detector import VirtualCamera, expose
-from synth.scene.display import MixedAgc, View, fit_view, gaussian_taps, noise_kept, show
+from synth.scene.display import MixedAgc, View, fit_view, show
 from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
 
 RAMP = np.linspace(5000.0, 7000.0, 65536).astype(np.uint16).reshape(256, 256)
@@ -34,7 +35,7 @@ def test_every_view_is_monotone(sensor: SensorConfig) -> None:
     for index in range(8):
         for raw in (RAMP, noisy_flat(sensor), np.full((64, 64), 6000, np.uint16)):
             view = view_of(raw, sensor, index)
-            assert view.table.shape == (16384,)
+            assert view.table.shape == (2**sensor.adc_bits,)
             assert (np.diff(view.table.astype(int)) >= 0).all()
 
 
@@ -67,7 +68,7 @@ def test_noise_of_a_flat_scene_is_bounded(name: str) -> None:
         levels = np.flatnonzero((view.table > 0) & (view.table < 255))
         steepest = np.diff(view.table[levels[0] : levels[-1] + 1].astype(float)).max()
         bound = sensor.agc.max_noise_dn[-1] / (sensor.sigma_tvh_dn * noise_kept(sensor.denoise, view.sigma_px))
-        assert steepest <= bound + 1.0  # one level of rounding
+        assert steepest <= bound + np.ceil(1.0 / sensor.levels_share[0])  # one level of rounding, in steps of what is used
         assert show(raw, view).std() < 1.5 * sensor.agc.max_noise_dn[-1] + 0.5
 
 
@@ -91,7 +92,7 @@ def test_plateau_gives_no_grey_levels_to_empty_bins() -> None:
 
 
 def test_mixed_control_keeps_its_share() -> None:
-    sensor = SENSOR_PRESETS["sirst_like"]
+    sensor = sensor_named("stress_low_scr", agc={"kind": "mixed"})
     assert isinstance(sensor.agc, MixedAgc)
     kinds = [view_of(RAMP[:16, :16], sensor, index).kind for index in range(600)]
     assert abs(kinds.count("plateau") / 600 - 0.3) < 4.0 * (0.21 / 600) ** 0.5
@@ -143,6 +144,17 @@ def test_kernel_and_quality_are_drawn_per_frame() -> None:
     sigmas, qualities = np.array([view.sigma_px for view in views]), np.array([view.quality for view in views])
     assert abs((sigmas < 0.5).mean() - 0.5) < 0.12 and sigmas.max() > 1.1, "the middle point is the median"
     assert qualities.min() < 45 and qualities.max() > 85 and len({view.block_origin for view in views}) > 50
+
+
+def test_a_view_may_use_fewer_grey_levels() -> None:
+    """Video range: 219 steps spread over 255, black and white and the order kept."""
+    whole, coarse = (
+        view_of(RAMP, sensor_named("stress_low_scr", agc={"max_noise_dn": (255.0, 255.0)}, levels_share=(share, share))).table
+        for share in (1.0, 219.0 / 255.0)
+    )
+    assert (len(np.unique(whole)), len(np.unique(coarse))) == (256, 220)
+    assert coarse[0] == 0 and coarse[-1] == 255 and (np.diff(coarse.astype(int)) >= 0).all()
+    assert np.abs(whole.astype(int) - coarse.astype(int)).max() <= 1, "half a step of 255 / 219"
 
 
 def test_codec_is_off_unless_asked_for() -> None:
