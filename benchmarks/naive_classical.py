@@ -1,10 +1,12 @@
 """Classical methods as their released codes have them, with scipy in place of MATLAB's image functions. Run by classical.py.
 
-The low-rank methods cut and join patches as ours do; what differs is the loop, with full singular value decompositions (IPI: of
-the library ours uses; PSTNN: slice by slice in numpy, which is faster at small ones) and all Fourier slices.
+The low-rank methods cut and join patches as ours do; what differs is the loop, with full singular value decompositions by the
+library ours uses and all Fourier slices.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from finetune.classical.patches import patch_grid
 from finetune.classical.pstnn import corner_prior
 
 Grey = npt.NDArray[np.float64]
+Slices = npt.NDArray[np.complex128]
 
 
 def tllcm(grey: Grey) -> Grey:
@@ -62,7 +65,32 @@ def ipi(grey: Grey) -> Grey:
 
 
 def pstnn(grey: Grey) -> Grey:
-    """Return PSTNN of one frame: one full SVD for each Fourier slice (trpca_pstnn.m, prox_pstnn.m without its half loop)."""
+    """Return PSTNN of one frame (trpca_pstnn.m, prox_pstnn.m): full SVDs of all Fourier slices at once."""
+
+    def shrink(slices: Slices, rank: int, threshold: float) -> Slices:
+        u, s, vh = torch.linalg.svd(torch.from_numpy(slices), full_matrices=False)
+        s[:, rank:] = (s[:, rank:] - threshold).clamp(min=0)
+        low: Slices = (u @ (s[:, :, None] * vh)).numpy()
+        return low
+
+    return _pstnn(grey, shrink)
+
+
+def pstnn_slices(grey: Grey) -> Grey:
+    """Return PSTNN of one frame: full SVDs slice by slice in numpy, which is faster at small ones."""
+
+    def shrink(slices: Slices, rank: int, threshold: float) -> Slices:
+        low = np.empty_like(slices)
+        for k in range(len(slices)):
+            u, s, vh = np.linalg.svd(slices[k], full_matrices=False)
+            rest = np.maximum(s[rank:] - threshold, 0)
+            low[k] = u[:, :rank] @ np.diag(s[:rank]) @ vh[:rank] + u[:, rank:] @ np.diag(rest) @ vh[rank:]
+        return low
+
+    return _pstnn(grey, shrink)
+
+
+def _pstnn(grey: Grey, shrink: Callable[[Slices, int, float], Slices]) -> Grey:
     frames = torch.from_numpy(grey)[None, None]
     grid = patch_grid((grey.shape[0], grey.shape[1]), 40, 40)
     x, prior = grid.split(frames)[0].numpy(), grid.split(corner_prior(frames))[0].numpy()
@@ -70,12 +98,7 @@ def pstnn(grey: Grey) -> Grey:
     rank, weight, mu = int((s >= 0.1 * s[0]).sum()), 0.7 / (40 * len(x)) ** 0.5, 2e-3
     target, y, weights, card_before = np.zeros_like(x), np.zeros_like(x), np.ones_like(x), 0
     for _ in range(500):
-        slices = np.fft.fft(x - target - y / mu, axis=0)
-        for k in range(len(slices)):
-            u, s, vh = np.linalg.svd(slices[k], full_matrices=False)
-            rest = np.maximum(s[rank:] - 1 / mu, 0)
-            slices[k] = u[:, :rank] @ np.diag(s[:rank]) @ vh[:rank] + u[:, rank:] @ np.diag(rest) @ vh[rank:]
-        low = np.fft.ifft(slices, axis=0).real
+        low = np.fft.ifft(shrink(np.fft.fft(x - target - y / mu, axis=0), rank, 1 / mu), axis=0).real
         target = np.maximum(x - low - y / mu - weights * weight / mu, 0)
         with np.errstate(divide="ignore"):
             weights = rank / (np.abs(target) + 0.01) / prior

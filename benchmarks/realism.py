@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "results"
 DATA = Path(os.environ.get("SIRST_DATA", REPOSITORY.parent / "shared" / "data"))
 NUM_FRAMES, QUICK_FRAMES = 800, 60
-NUM_ON_SHEET = 24
+NUM_ON_SHEET, NUM_GIVEAWAYS = 12, 8
 
 STATISTICS = (
     "area_px", "edge_level", "psd_slope", "aspect", "scr", "peak_dn", "targets_per_frame", "mean_dn", "std_dn", "kurtosis",
@@ -51,6 +52,11 @@ class Loop:
     settings: tuple[str, ...] = ()
     is_calibrated: bool = True
 
+    @property
+    def slug(self) -> str:
+        """Its folder."""
+        return self.name.replace(", ", "-").replace(" ", "_")
+
 
 LOOPS = (
     Loop("sirst-v1", "sirst-v1"),
@@ -67,24 +73,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few frames, results stay as they are")
     parser.add_argument("--only", metavar="NAME", action="append", help="only this loop; repeatable, results stay as they are")
+    parser.add_argument(
+        "--work", metavar="DIR", type=Path, help="keep everything here; a loop whose card is there is not run again"
+    )
     arguments = parser.parse_args()
     num_frames = QUICK_FRAMES if arguments.quick else NUM_FRAMES
     loops = [loop for loop in LOOPS if arguments.only is None or loop.name in arguments.only]
-    with tempfile.TemporaryDirectory() as folder:
-        cards = {loop.name: run_loop(loop, Path(folder) / str(number), num_frames) for number, loop in enumerate(loops)}
+    with tempfile.TemporaryDirectory() if arguments.work is None else nullcontext(arguments.work) as folder:
+        cards = {loop.name: run_loop(loop, Path(folder) / loop.slug, num_frames) for loop in loops}
         page = page_of(loops, cards, num_frames)
         print(page)
         if len(loops) == len(LOOPS) and not arguments.quick:
             (RESULTS / "realism.md").write_text(page, encoding="utf-8")
             (RESULTS / "realism.json").write_text(json.dumps(cards, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            _run("preview", Path(folder) / "0/X.zarr", "--out", RESULTS / "realism.png", "--num", NUM_ON_SHEET)
+            _run("preview", Path(folder) / LOOPS[0].slug / "X.zarr", "--out", RESULTS / "realism.png", "--num", NUM_ON_SHEET)
     return 0
 
 
 def run_loop(loop: Loop, work: Path, num_frames: int) -> dict[str, Any]:
     """Calibrate, generate, compare; return what the page needs of the card."""
-    work.mkdir()
-    for command in commands_of(loop, num_frames):
+    work.mkdir(parents=True, exist_ok=True)
+    for command in commands_of(loop, num_frames) if not (work / "card/census.png").exists() else ():
         _run(*(part.replace("WORK", str(work)).replace("$SIRST_DATA", str(DATA)) for part in command))
     card = json.loads((work / "card/census.json").read_text())
     fragment = work / "sensor.yaml"
@@ -92,7 +101,7 @@ def run_loop(loop: Loop, work: Path, num_frames: int) -> dict[str, Any]:
         "distances": card["comparison"]["distances"],
         "psd_distance_db": card["comparison"]["psd_distance_db"],
         "psd_shape_distance_db": card["comparison"]["psd_shape_distance_db"],
-        "classifiers": card["comparison"]["classifiers"],
+        "classifiers": [entry | {"giveaways": entry["giveaways"][:NUM_GIVEAWAYS]} for entry in card["comparison"]["classifiers"]],
         "subject": {key: card["subject"][key] for key in ("about", "num_frames", "num_targets", "num_procedural")},
         "reference": {key: card["reference"][key] for key in ("about", "num_frames", "num_targets")},
         "fragment": fragment.read_text() if fragment.exists() else None,
