@@ -41,7 +41,8 @@ class Loop:
     Attributes:
         name: Column of the table.
         folder: Folder of real frames.
-        split: Ids that are calibrated on; the card is held against trainval.
+        split: Ids that are calibrated on.
+        against: Ids that the scenes are held against.
         settings: Recipe keys; ``{data}`` is the folder of real frames.
         is_calibrated: Whether a fragment is fitted and used; otherwise the settings stand alone.
     """
@@ -49,6 +50,7 @@ class Loop:
     name: str
     folder: str
     split: str = "trainval"
+    against: str = "trainval"
     settings: tuple[str, ...] = ()
     is_calibrated: bool = True
 
@@ -60,7 +62,7 @@ class Loop:
 
 LOOPS = (
     Loop("sirst-v1", "sirst-v1"),
-    Loop("sirst-v1, calibrated on train", "sirst-v1", split="train"),
+    Loop("sirst-v1, train against val", "sirst-v1", split="train", against="val"),
     Loop("preset sirst_like", "sirst-v1", settings=("source.sensor=sirst_like",), is_calibrated=False),
     Loop("sirst-v1, half on plates", "sirst-v1", settings=("source.plates={{path: {data}, split: trainval, share: 0.5}}",)),
     Loop("nudt-sirst", "nudt-sirst"),
@@ -118,7 +120,7 @@ def commands_of(loop: Loop, num_frames: int) -> list[list[str]]:
     return [
         *([fit] if loop.is_calibrated else []),
         ["synthesize", "scenes", *made, *flags, "--out", "WORK/X.zarr"],
-        ["census", "WORK/X.zarr", "--against", real, "--out", "WORK/card"],
+        ["census", "WORK/X.zarr", "--against", real, "--split", loop.against, "--out", "WORK/card"],
     ]
 
 
@@ -144,7 +146,14 @@ def page_of(loops: Sequence[Loop], cards: Mapping[str, Mapping[str, Any]], num_f
         "`pipelines.census` (definitions there; KS is the largest difference of two distribution functions, AUC that of a",
         "classifier of 64x64 target-free patches: 0.5 cannot be told apart). Goals gate nothing; bold misses one. Test lists",
         "are never read. Random halves of one real set give an AUC of 0.44-0.54, the two labelled real sets against each other",
-        "0.95. Where half of the scenes stand on plates, *procedural* is the other half.", "", table, "",
+        "0.95. Where half of the scenes stand on plates, *procedural* is the other half.", "",
+        "How to read it: all columns but one hold scenes against the very frames they were fitted to; *train against val* does",
+        "not (85 frames, so its KS exceeds 0.15 by chance alone where the others exceed 0.10). *Half on plates* has those frames",
+        "as the backgrounds of half its scenes, so its AUC is low by being half real. And the model itself was tuned on the",
+        "sirst-v1 card: painters of sky and cloud, followers, bound of the clutter's tilt and law of the codec's quality were",
+        "changed over eight fits and half a dozen ablations while its KS and AUC were watched, the last time to bring the slope",
+        "from 0.16 below its goal. The sirst-v1 columns, val included, are therefore optimistic by that choice; nudt-sirst and",
+        "sirst-backgrounds were run once, untuned, and are what to expect of a new set.", "", table, "",
         "## What gives the scenes away", "",
         "Largest standardised weights of the linear classifier, all frames; in brackets the AUC of that number alone.", "",
         *(f"- {name}: {_giveaways(cards[name])}" for name in names), "",
