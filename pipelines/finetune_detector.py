@@ -4,9 +4,10 @@
     python -m pipelines.finetune_detector RECIPE --data X.zarr --validation DIR --out RUN
     torchrun --nproc-per-node 4 -m pipelines.finetune_detector RECIPE --data DIR --out RUN
 
-RECIPE is one of {names}, or a YAML file. Validation frames never train, test frames are never read: score them once with
-pipelines.evaluate RUN. The same command in the same folder resumes where the newest whole state stands; another recipe, other
-frames or other initial weights are refused with the difference. SIGTERM and Ctrl-C save and leave.
+RECIPE is one of {names}, or a YAML file. Validation frames never train and test frames are
+never read: score them once with pipelines.evaluate RUN. The same command in the same folder resumes where the newest whole
+state stands; another recipe, other frames or other initial weights are refused with the difference. SIGTERM and Ctrl-C save
+and leave.
 """
 
 from __future__ import annotations
