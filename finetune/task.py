@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,9 @@ class FinetuneTask:
             self.best_metric = None
 
     def loss(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
-        """Return the parts of the detector's loss."""
-        return self.detector.loss(self.detector(batch.images_B1HW), batch)
+        """Return the parts of the detector's loss; frames without a mask teach nothing, for unlabelled is not empty."""
+        labelled = replace(batch, valid_B1HW=batch.valid_B1HW & batch.is_labelled_B[:, None, None, None])
+        return self.detector.loss(self.detector(batch.images_B1HW), labelled)
 
     @property
     def detector(self) -> Detector:

@@ -76,10 +76,6 @@ class SampleOrder:
         self._first_slot = np.concatenate([[0], np.cumsum(self.quotas)])
         self._permutation = lru_cache(_KEPT_PERMUTATIONS)(self._draw_permutation)
 
-    def epoch_of(self, position: int) -> tuple[int, int]:
-        """Return epoch and offset in it."""
-        return divmod(position, self.epoch_length)
-
     def at(self, positions: Positions) -> tuple[Positions, Positions]:
         """Return source and index in it of positions.
 

@@ -45,11 +45,6 @@ class DefectMap:
     levels_dn: npt.NDArray[np.float64]
     neighbours: Indices
 
-    @property
-    def num_blinking(self) -> int:
-        """Number of blinking pixels."""
-        return int((self.kinds == BLINKING).sum())
-
 
 def draw_defects(sensor: SensorConfig, hw: tuple[int, int], *, rng: np.random.Generator) -> DefectMap:
     """Draw the defects of a camera.

@@ -11,6 +11,7 @@ from finetune.detectors import build_detector, detector_settings
 from finetune.metrics import CurveTally
 from finetune.predict import predict_frames
 from finetune.task import FinetuneTask, best_threshold
+from pretrain.batch import Batch
 from tests.support.builders import frame_of, scene
 
 CPU = torch.device("cpu")
@@ -83,6 +84,27 @@ def test_validation_of_a_detector():
     assert 0.0 <= found["val_best_iou"] <= 100.0 and 0.0 <= found["val_best_threshold"] < 1.0
     without = FinetuneTask(model, [], CPU, amp=False)
     assert without.validate() == {} and without.best_metric is None
+
+
+def test_unlabelled_frames_teach_nothing():
+    """A frame without a mask stands in the batch with an empty one: it must not be learnt as background."""
+    model = build_detector(detector_settings("acm_nano")).eval()  # so that frames do not meet in the normalisation
+    masks = torch.zeros(2, 1, 32, 32)
+    masks[0, 0, 4:6, 4:6] = 1
+    nothing = np.zeros(2, np.int64)
+    task = FinetuneTask(model, [], CPU, amp=False)
+
+    def gradient(image: Tensor) -> Tensor:
+        images = torch.stack([torch.linspace(0, 1, 1024).reshape(1, 32, 32), image])
+        valid, labelled = torch.ones(2, 1, 32, 32, dtype=torch.bool), torch.tensor([True, False])
+        model.zero_grad()
+        parts = task.loss(Batch(images, masks, valid, labelled, nothing, nothing, nothing), 0)
+        torch.stack(tuple(parts.values())).sum().backward()
+        return torch.cat([p.grad.ravel() for p in model.parameters() if p.grad is not None])
+
+    first, second = gradient(torch.zeros(1, 32, 32)), gradient(torch.rand(1, 32, 32))
+    assert first.abs().max() > 0
+    torch.testing.assert_close(first, second)
 
 
 @pytest.mark.parametrize("name", ["acm_nano", "dnanet_nano"])
