@@ -18,7 +18,7 @@ from synth.render_scenes import TruthRenderer
 from synth.sources import SourceTable, TableReader
 from synth.store.codec import encode_chunk
 from synth.store.commit import ShardCommit, hash_digests, retract_commit, shard_faults
-from synth.store.files import PARTIAL_SUFFIX, write_durably
+from synth.store.files import write_durably
 from synth.store.layout import array_specs, encode_column, encode_shard_of_images
 from synth.store.manifest import Manifest
 from synth.store.reader import Store
@@ -121,11 +121,8 @@ class Job:
         retract_commit(self.path, shard)
         for path, parts in contents.items():
             name = self._specs[path].file_of(shard)
-            target = self.path / name
-            sha256 = write_durably(target, parts)
+            sha256 = write_durably(self.path / name, parts)
             files[name] = (sha256, sum(map(len, parts)))
-            for stray in target.parent.glob(f".{target.name}.*{PARTIAL_SUFFIX}"):  # of a writer that was killed
-                stray.unlink(missing_ok=True)
         samples = self.shape.samples_of(shard)
         ShardCommit(shard, samples.start, samples.stop, self._recipe_hash, content, files).save(self.path)
 

@@ -1,4 +1,4 @@
-"""Finish a store: merge the commit records of all shards into the manifest, refusing gaps and strangers."""
+"""Finish a store: merge the commit records of all shards into the manifest, refusing gaps and strangers, and sweep up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synth.errors import RefusalError, VerificationError
 from synth.store.commit import ShardCommit, commit_path, hash_digests, read_digests
-from synth.store.files import sha256_of_file
+from synth.store.files import PARTIAL_SUFFIX, sha256_of_file, store_error
 from synth.store.manifest import Manifest
 
 
@@ -18,7 +18,7 @@ def missing_shards(store: Path, manifest: Manifest) -> list[int]:
 
 
 def finalize_store(store: Path) -> Manifest:
-    """Write the final manifest of a store whose shards are all committed.
+    """Write the final manifest of a store whose shards are all committed, and remove what killed writers left.
 
     Args:
         store: The store; the caller holds the lock of all its shards.
@@ -29,6 +29,7 @@ def finalize_store(store: Path) -> Manifest:
     Raises:
         VerificationError: Shards are missing, or a record or digest file is of another shard.
         RefusalError: A record belongs to another recipe, or the content differs from what the finished store had.
+        StoreError: A file cannot be read, written or removed.
     """
     manifest = Manifest.load(store)
     missing = missing_shards(store, manifest)
@@ -46,6 +47,7 @@ def finalize_store(store: Path) -> Manifest:
         )
     if finished.content != manifest.content:
         finished.save(store)
+    _sweep(store)
     return finished
 
 
@@ -58,6 +60,16 @@ def as_ranges(numbers: list[int]) -> str:
         else:
             ranges.append([number, number + 1])
     return ", ".join(f"{start}:{stop}" for start, stop in ranges)
+
+
+def _sweep(store: Path) -> None:
+    """Remove the temporaries of writers that were killed; one that still writes belongs to nobody and ends in an error."""
+    for stray in store.rglob(f".*{PARTIAL_SUFFIX}"):
+        try:
+            if not stray.is_symlink():
+                stray.unlink(missing_ok=True)
+        except OSError as error:
+            raise store_error(stray, error) from error
 
 
 def _promised_digests(store: Path, manifest: Manifest, records: list[dict[str, str]]) -> Iterator[bytes]:

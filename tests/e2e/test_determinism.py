@@ -25,10 +25,12 @@ from tests.support.stores import begun_store, file_hashes
 CPU_FEATURES_OFF = "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
 
 
-def same(store: Path, reference: Path) -> bool:
-    """Tell whether two stores have the same content hash and the same bytes in every file."""
+def assert_same(store: Path, reference: Path) -> None:
+    """Assert that two stores have the same content hash and the same bytes in every file, naming those that differ."""
     assert Manifest.load(store).content_hash == Manifest.load(reference).content_hash
-    return file_hashes(store) == file_hashes(reference)
+    files, expected = file_hashes(store), file_hashes(reference)
+    differing = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
+    assert differing == []
 
 
 @pytest.mark.parametrize(("cluster", "workers"), [("threads", 2), ("local", 1), ("local", 2)])
@@ -36,7 +38,7 @@ def test_every_kind_of_cluster(corpus, reference, tmp_path, cluster, workers):
     ended = run("synthesize", *small(corpus, tmp_path / "x.zarr", "--workers", workers, cluster=cluster))
     assert (ended.rc, ended.stderr) == (0, "")
     assert ended.content_hash == Manifest.load(reference).content_hash
-    assert same(tmp_path / "x.zarr", reference)
+    assert_same(tmp_path / "x.zarr", reference)
 
 
 @contextlib.contextmanager
@@ -66,7 +68,7 @@ def test_running_scheduler(corpus, reference, tmp_path):
         for sets in ((), ("seed=4",)):
             ended = run("synthesize", *small(corpus, tmp_path / f"x{len(sets)}.zarr", cluster=address, sets=sets))
             assert ended.rc == 0, ended
-    assert same(tmp_path / "x0.zarr", reference)
+    assert_same(tmp_path / "x0.zarr", reference)
     assert Manifest.load(tmp_path / "x1.zarr").content_hash != Manifest.load(reference).content_hash
 
 
@@ -77,7 +79,7 @@ def test_shuffled_order(corpus, reference, tmp_path):
     generate(tmp_path / "x.zarr", order[:10], client=None)
     generate(tmp_path / "x.zarr", order[5:], client=None)
     finalize_store(tmp_path / "x.zarr")
-    assert same(tmp_path / "x.zarr", reference)
+    assert_same(tmp_path / "x.zarr", reference)
 
 
 @pytest.mark.parametrize("shard_images", [40, 1000])
@@ -98,7 +100,7 @@ def test_other_shard_size_has_the_same_content(corpus, reference, tmp_path, shar
 )
 def test_environment_decides_nothing(corpus, reference, tmp_path, env):
     assert run("synthesize", *small(corpus, tmp_path / "x.zarr"), env=env).rc == 0
-    assert same(tmp_path / "x.zarr", reference)
+    assert_same(tmp_path / "x.zarr", reference)
 
 
 def test_umask_folder_and_relative_paths_decide_nothing(corpus, reference, tmp_path):
@@ -149,7 +151,7 @@ def test_kill_9_and_resume(corpus, reference, tmp_path, cluster, targets):
     ended = run("synthesize", *small(corpus, store))
     assert ended.rc == 0 and "left by a process that is gone; taking it over" in ended.stderr
     assert {path: path.stat().st_mtime_ns for path in done} == done, "finished shards are not written again"
-    assert same(store, reference)
+    assert_same(store, reference)
 
 
 def test_worker_killed_in_the_middle(corpus, reference, tmp_path):

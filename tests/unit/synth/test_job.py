@@ -129,16 +129,6 @@ def test_record_that_cannot_be_removed(begun, monkeypatch):
         job.write_shard(3)
 
 
-def test_temporaries_of_a_killed_writer_are_removed(begun):
-    job = Job(begun)
-    folder = begun / "image/c/3/0"
-    folder.mkdir(parents=True)
-    (folder / ".0.abcdef.partial").write_bytes(b"half")
-    (folder / "notes").write_text("mine")
-    job.write_shard(3)
-    assert sorted(path.name for path in folder.iterdir()) == ["0", "notes"]
-
-
 def test_sample_with_too_many_targets_names_shard_and_sample(tmp_path):
     """Frame square has 2 targets; max_targets 1."""
     corpus = write_mini_corpus(tmp_path / "corpus")

@@ -53,6 +53,17 @@ def test_finalizing_again_changes_no_file(damaged):
     assert {path: path.stat().st_mtime_ns for path in damaged.rglob("*")} == before
 
 
+@pytest.mark.parametrize(
+    "stray", ["commits/.shard-000003.json.k2.partial", "image/c/3/0/.0.k2.partial", ".manifest.json.k2.partial"]
+)
+def test_temporaries_of_killed_writers_are_removed(begun, finished, stray):
+    write_shards(begun)
+    (begun / stray).write_bytes(b"half")
+    (begun / "notes.partial").write_text("mine")
+    finalize_store(begun)
+    assert file_hashes(begun).keys() - file_hashes(finished).keys() == {"notes.partial"}
+
+
 def test_gap_is_named(begun):
     write_shards(begun, [0, 3, 5, 8])
     before = file_hashes(begun)
