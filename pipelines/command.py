@@ -78,8 +78,9 @@ class StopRequest:
         exit_code: 130 or 143 once a signal came, else 0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], object] = lambda: None) -> None:
         self._event = threading.Event()
+        self._on_stop = on_stop
         self.exit_code = EXIT_OK
 
     def __call__(self) -> bool:
@@ -91,13 +92,18 @@ class StopRequest:
             raise KeyboardInterrupt
         self.exit_code = EXIT_SIGINT if signum == signal.SIGINT else EXIT_SIGTERM
         self._event.set()
+        self._on_stop()
         print("\nstopping after the unit in hand (Ctrl-C again to abort now)", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request to stop after the unit in hand, within the block."""
-    request = StopRequest()
+def stop_on_signal(on_stop: Callable[[], object] = lambda: None) -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a request to stop after the unit in hand, within the block.
+
+    Args:
+        on_stop: Called with the first signal, to pass the request on to other processes.
+    """
+    request = StopRequest(on_stop)
     previous = {number: signal.signal(number, request._handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.workers < 1:
         raise RecipeError(f"--workers must be >= 1, got {arguments.workers}")
-    recipe = _resolve(arguments)
+    recipe = resolve_recipe(arguments.recipe, arguments.source, arguments.overrides, arguments.fragments)
     store: Path = arguments.out
     if not arguments.dry_run:
         _check_target(store)
@@ -87,16 +87,22 @@ def _run(arguments: argparse.Namespace) -> int:
     return _report(store, manifest, outcome, arguments.shards is not None)
 
 
-def _resolve(arguments: argparse.Namespace) -> SynthesisRecipe:
-    recipe = load_recipe(arguments.recipe, SynthesisRecipe, arguments.overrides, arguments.fragments)
-    if arguments.source is None:
+def resolve_recipe(
+    name_or_path: str, source: Path | None, overrides: Sequence[str] = (), fragments: Sequence[Path] = ()
+) -> SynthesisRecipe:
+    """Return a recipe of the command line, with its source folder.
+
+    Raises:
+        RecipeError: It is faulty, or its source reads no folder and one is given.
+    """
+    recipe = load_recipe(name_or_path, SynthesisRecipe, overrides, fragments)
+    if source is None:
         return recipe
     if not isinstance(recipe.source, CorpusSource):
         raise RecipeError(
             f"--source: recipe {recipe.name} has a {recipe.source.kind} source, which reads no folder; drop --source"
         )
-    source = recipe.source.model_copy(update={"path": str(arguments.source)})
-    return recipe.model_copy(update={"source": source})
+    return recipe.model_copy(update={"source": recipe.source.model_copy(update={"path": str(source)})})
 
 
 def _check_target(store: Path) -> None:

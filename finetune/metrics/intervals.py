@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.optimize import brentq
+from scipy.special import nctdtr, stdtrit
 
 from finetune.metrics.sums import FloatArray
 from synth.errors import RecipeError
@@ -70,6 +71,28 @@ def seed_interval(values: Sequence[float]) -> Interval:
     half = quantile * float(np.std(values, ddof=1)) / math.sqrt(num)
     mean = math.fsum(values) / num
     return Interval(mean - half, mean + half)
+
+
+def smallest_detectable(differences: Sequence[float]) -> float:
+    """Return the mean difference that a two-sided paired t test at 5 % would find in 80 % of repetitions, in their unit.
+
+    The spread is the one seen: 1.68 standard deviations of the differences at 5 seeds, 1.16 at 8.
+
+    Args:
+        differences: One paired difference a seed, n >= 3.
+
+    Raises:
+        RecipeError: Fewer than 3 values.
+    """
+    num = len(differences)
+    if num < 3:
+        raise RecipeError(f"differences must be those of at least 3 seeds, got {num}")
+    limit = float(stdtrit(num - 1, 0.975))
+
+    def excess_power(shift: float) -> float:  # the other tail holds less than 0.0001 from here on
+        return 0.2 - float(nctdtr(num - 1, shift, limit))
+
+    return float(brentq(excess_power, 1.0, 12.0)) / math.sqrt(num) * float(np.std(differences, ddof=1))
 
 
 def bootstrap(
