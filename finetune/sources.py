@@ -55,7 +55,7 @@ def open_sources(paths: Sequence[Path], validation: Path | None, config: DataCon
             identities.append({"store": open_store(path).manifest["content_hash"]})
             continue
         corpus = open_corpus(path, config.split, split_list=config.split_list)
-        ids = _subset(corpus, config)
+        ids = training_ids(corpus, config)
         pools.append(open_pool(path, split=config.split, only=ids, device=device, split_list=config.split_list))
         identities.append({"frames": len(ids), "ids_sha256": hash_ids(ids), "pixels_sha256": _pixels(pools[-1])})
     identity: dict[str, Any] = {"train": identities}
@@ -72,8 +72,16 @@ def is_store(path: Path) -> bool:
     return path.suffix == ".zarr" or (path / "manifest.json").is_file()
 
 
-def _subset(corpus: Corpus, config: DataConfig) -> list[str]:
-    """Return the ids that train: all of the split, or a keyed choice; smaller choices of one seed are parts of larger ones."""
+def training_ids(corpus: Corpus, config: DataConfig) -> list[str]:
+    """Return the ids that train: all of the split, or a keyed choice; smaller choices of one seed are parts of larger ones.
+
+    Args:
+        corpus: A folder, opened with the split that trains.
+        config: How many of its frames, and the seed of the draw.
+
+    Raises:
+        SourceError: It has fewer frames than that.
+    """
     ids = sorted(ref.id for ref in corpus.frames)
     if config.num_frames is None:
         return ids

@@ -1,40 +1,56 @@
-"""Run a detector over the frames of a data set, score it, and show what it hits, misses and makes up.
+"""Run detectors over the frames of a data set, score them, compare them, and show what each hits, misses and makes up.
 
     python -m pipelines.evaluate METHOD --data DIR --out RESULTS        classical method, test list, both threshold rules
     python -m pipelines.evaluate tophat --data DIR --out RESULTS --set side_px=9
     python -m pipelines.evaluate RUN --data DIR --out RESULTS           trained run, at the threshold it chose on validation
+    python -m pipelines.evaluate RUN RUN RUN pstnn ipi --data DIR --out RESULTS             one table, mean over seeds, floor
+    python -m pipelines.evaluate RUN tophat --data DIR --other OTHER --out RESULTS          beside it, another data set
 
 METHOD is one of {names}; RUN is the folder of a finished training. Frames keep their native size, one thread each; they run
 side by side. RESULTS gets a folder of masks for each rule, which pipelines.score reads, 16-bit maps of the probability (of
-G / (G + 16) for a classical saliency G), scores.json (canonical and legacy modes, CPU time a frame) and a picture a rule. The
-same command in the same folder resumes; another detector, setting or data set there is refused with the difference. Curves
+G / (G + 16) for a classical saliency G), scores.json (canonical and legacy modes, canonical scores without near duplicates of
+frames that may have trained, CPU time a frame) and a picture a rule. With several detectors, or --other, each has all this in
+RESULTS/NAME (and RESULTS/NAME/other-SET), and RESULTS gets the comparison: table.md and scores.json. Runs that differ in
+train.seed only are averaged, with Student's t interval from three seeds on.
+
+The same command in the same folder resumes, and more detectors may join a comparison; another setting or data set there is
+refused with the difference. Test frames that trained a run are refused; frames of other splits that did are warned of. Curves
 and strata of a run: pipelines.score RESULTS/probability --truth DIR --threshold T.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from finetune.classical import classical_names, method_class
+from distributed import Client
+
+from finetune.classical import classical_names
 from pipelines.cluster import KINDS, default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
-from pipelines.config import check_settings
-from pipelines.evaluate_detectors import CLASSICAL_RULES, RUN_RULE
-from pipelines.evaluate_folder import begin_folder, check_folder, describe
-from pipelines.evaluate_job import Job, predict, read_record
+from pipelines.evaluate_compare import compare_evaluations
+from pipelines.evaluate_detectors import CLASSICAL_RULES
+from pipelines.evaluate_folder import COMPARISON_NAMES, begin_folder
+from pipelines.evaluate_job import predict, read_record
+from pipelines.evaluate_page import page_of, section_of
+from pipelines.evaluate_plan import Evaluation, find_warnings, plan_evaluations, read_contenders
 from pipelines.evaluate_run import Outcome, run_frames
-from pipelines.evaluate_scores import SCORES_NAME, Evaluated, print_scores, read_mask, score_frames
+from pipelines.evaluate_scores import (
+    SCORES_NAME,
+    Evaluated,
+    count_compared,
+    find_clean_ids,
+    print_scores,
+    read_mask,
+    score_frames,
+)
 from pipelines.evaluate_sheet import Event, draw_events, find_events
 from pipelines.progress import progress_bar
 from pipelines.score_truth import Truth, TruthFrame
-from synth.corpora import FrameRef
 from synth.corpora.layouts import LAYOUTS
 from synth.errors import RecipeError
 from synth.sample import BoolMask, Frame
@@ -50,14 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="evaluate", description=(__doc__ or "").format(names=", ".join(classical_names())))
-    parser.add_argument("method", metavar="METHOD|RUN", help="name of a classical method, or folder of a finished training run")
+    parser.add_argument(
+        "methods", nargs="+", metavar="METHOD|RUN", help="name of a classical method, or folder of a finished training run"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="root folder of the data set")
     parser.add_argument("--out", type=Path, required=True, metavar="RESULTS", help="folder to make or resume")
     parser.add_argument("--split", choices=["train", "val", "trainval", "test"], help="frames to take; else test if listed")
-    parser.add_argument("--split-list", metavar="NAME", help="family of lists; else the official one")
-    parser.add_argument("--layout", choices=[spec.name for spec in LAYOUTS], help="layout of DIR; else detected")
+    parser.add_argument("--split-list", metavar="NAME", help="family of lists of --data; else the official one")
+    parser.add_argument("--layout", choices=[spec.name for spec in LAYOUTS], help="layout of --data; else detected")
     parser.add_argument("--mask-scale", choices=["strict", "auto", "index"], default="strict", help="how masks are read")
-    parser.add_argument("--rule", choices=CLASSICAL_RULES, help="threshold rule of a classical method; else both")
+    parser.add_argument(
+        "--other", type=Path, action="append", default=[], metavar="DIR", help="further data set, official test list; repeatable"
+    )
+    parser.add_argument("--no-dedup", action="store_true", help="leave out the score without near duplicates of known frames")
+    parser.add_argument("--rule", choices=CLASSICAL_RULES, help="threshold rule of classical methods; else both")
     parser.add_argument(
         "--set", metavar="K=V", dest="overrides", action="append", default=[], help="override a setting of the method; repeatable"
     )
@@ -70,32 +92,26 @@ def _parser() -> Parser:
 
 def _run(arguments: argparse.Namespace) -> int:
     _check_arguments(arguments)
-    run = _run_folder(arguments)
-    settings = _settings(arguments.method, arguments.overrides) if run is None else _run_settings(run)  # before anything is read
-    truth = Truth(
-        arguments.data,
-        arguments.split,
-        layout=arguments.layout,
-        split_list=arguments.split_list,
-        mask_scale=arguments.mask_scale,
-    )
-    job = _job(arguments, settings, truth, run)
-    about = describe(job, truth)
-    check_folder(job.folder, about)
-    refs = truth.corpus.frames
-    print(f"{job.method} {job.settings} on {truth.about}")
+    contenders = read_contenders(arguments.methods, arguments.rule, arguments.overrides)  # before any frame is read
+    data, *others = _truths(arguments)
+    plan = plan_evaluations(contenders, data, others, arguments.out)
+    warnings = tuple(find_warnings(plan))
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if arguments.dry_run:
-        return _print_plan(job, refs, arguments.workers)
+        return _print_plan(plan, arguments.workers)
     with stop_on_signal() as stop:
-        outcome = _predict(job, refs, about, arguments, stop)
-        if outcome.failures and not stop():
-            return _report_failures(outcome)
-        done = None if stop() else _score(job, truth, about, arguments.resamples, stop)
-    if done is None:
+        done, outcome = _evaluate(plan, data, arguments, stop)
+    if stop():
         return stop.exit_code
-    print_scores(done)
-    for name in (SCORES_NAME, *(path.name for path in sorted(job.folder.glob("*.png")))):
-        print(f"wrote {arguments.out / name}")
+    if outcome.failures:
+        return _report_failures(outcome)
+    if len(plan) == 1:
+        print_scores(done[0][1])
+    else:
+        _compare(done, warnings, arguments.out)
+    for path in _written(plan, arguments.out):
+        print(f"wrote {path}")
     return EXIT_OK
 
 
@@ -109,74 +125,69 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         raise RecipeError(*faults)
 
 
-def _settings(method: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the method's settings, defaults included, without its name."""
-    model = method_class(method).config_type
-    settings = check_settings(model, {"kind": method}, overrides).model_dump(mode="json", exclude={"kind"})
-    if settings.get("num_frames", 1) != 1:
-        raise RecipeError(f"num_frames must be 1 here, got {settings['num_frames']}: labelled data sets hold single frames")
-    return settings
+def _truths(arguments: argparse.Namespace) -> Iterator[Truth]:
+    """Yield the set of ``--data``, then the others with their official test lists."""
+    lists = {"layout": arguments.layout, "split_list": arguments.split_list}
+    yield Truth(arguments.data, arguments.split, **lists, mask_scale=arguments.mask_scale)
+    for path in arguments.other:
+        yield Truth(path, None, layout=None, split_list=None, mask_scale=arguments.mask_scale)
 
 
-def _run_folder(arguments: argparse.Namespace) -> Path | None:
-    """Return the folder of the training run that was asked for, or None for a classical method."""
-    folder = Path(arguments.method)
-    if arguments.method in classical_names() or not folder.is_dir():
-        return None
-    if arguments.overrides or arguments.rule:
-        raise RecipeError("--set and --rule go with a classical method; a run is evaluated as it was trained")
-    return folder.resolve()
-
-
-def _run_settings(run: Path) -> dict[str, Any]:
-    """Return what identifies a finished run, and the threshold it chose."""
-    from finetune.train import read_result
-
-    result = read_result(run)
-    return {key: result[key] for key in ("recipe_sha256", "weights_sha256", "weights", "step", "threshold", "init")}
-
-
-def _job(arguments: argparse.Namespace, settings: dict[str, Any], truth: Truth, run: Path | None) -> Job:
-    """Return what every frame has in common."""
-    classical = CLASSICAL_RULES if arguments.rule is None else (arguments.rule,)
-    return Job(
-        data=str(truth.corpus.root),
-        layout=truth.corpus.layout,
-        mask_scale=truth.corpus.mask_scale,
-        method=arguments.method if run is None else run.name,
-        settings=json.dumps(settings, sort_keys=True),
-        rules=classical if run is None else (RUN_RULE,),
-        out=str(arguments.out.resolve()),
-        run=None if run is None else str(run),
-    )
-
-
-def _print_plan(job: Job, refs: Sequence[FrameRef], num_workers: int) -> int:
-    todo = [ref for ref in refs if read_record(job, ref.id) is None]
-    print(f"would predict {len(todo)} of {len(refs)} frames, rules {', '.join(job.rules)}")
-    if todo:
-        sizes, durations = [], []
-        for ref in todo[:_NUM_PROBES]:
-            started = time.perf_counter()
-            sizes.append(sum(map(len, predict(job, ref).files.values())))
-            durations.append(time.perf_counter() - started)
-        seconds = statistics.median(durations) * len(todo) / num_workers
-        print(f"about {statistics.fmean(sizes) * len(todo) / 1e6:.1f} MB in {job.out}, {seconds:.0f} s")
+def _print_plan(plan: Sequence[Evaluation], num_workers: int) -> int:
+    for evaluation in plan:
+        print(evaluation.title)
+        job, refs = evaluation.job, evaluation.truth.corpus.frames
+        todo = [ref for ref in refs if read_record(job, ref.id) is None]
+        print(f"would predict {len(todo)} of {len(refs)} frames, rules {', '.join(job.rules)}")
+        if todo:
+            sizes, durations = [], []
+            for ref in todo[:_NUM_PROBES]:
+                started = time.perf_counter()
+                sizes.append(sum(map(len, predict(job, ref).files.values())))
+                durations.append(time.perf_counter() - started)
+            seconds = statistics.median(durations) * len(todo) / num_workers
+            print(f"about {statistics.fmean(sizes) * len(todo) / 1e6:.1f} MB in {job.out}, {seconds:.0f} s")
     print("nothing written (--dry-run)")
     return EXIT_OK
 
 
-def _predict(
-    job: Job, refs: Sequence[FrameRef], about: dict[str, Any], arguments: argparse.Namespace, stop: StopRequest
-) -> Outcome:
-    num_workers = min(arguments.workers, len(refs))
-    with open_client(arguments.cluster, num_workers) as client, progress_bar(job.method, len(refs), "frame") as advance:
-        begin_folder(job.folder, about)
+def _evaluate(
+    plan: Sequence[Evaluation], data: Truth, arguments: argparse.Namespace, stop: StopRequest
+) -> tuple[list[tuple[Evaluation, Evaluated]], Outcome]:
+    """Predict and score one evaluation after the other, until one stops or fails; return those done, and the last outcome."""
+    done, outcome = [], Outcome()
+    clean_ids: dict[Truth, tuple[str, ...] | None] = {}
+    num_workers = min(arguments.workers, max(len(evaluation.truth.ids) for evaluation in plan))
+    with open_client(arguments.cluster, num_workers) as client:
+        for evaluation in plan:
+            truth = evaluation.truth
+            outcome = _predict(evaluation, client, stop)
+            if stop() or outcome.failures:
+                break
+            if truth not in clean_ids:
+                clean_ids[truth] = None if arguments.no_dedup else _clean_ids(truth, data)
+            found = _score(evaluation, clean_ids[truth], arguments.resamples, stop)
+            if found is None:
+                break
+            done.append((evaluation, found))
+    return done, outcome
+
+
+def _predict(evaluation: Evaluation, client: Client | None, stop: StopRequest) -> Outcome:
+    job, refs = evaluation.job, evaluation.truth.corpus.frames
+    print(evaluation.title)
+    with progress_bar(job.method, len(refs), "frame") as advance:
+        begin_folder(job.folder, evaluation.about)
         started = time.perf_counter()
         outcome = run_frames(job, refs, client=client, should_stop=stop, advance=advance)
         seconds = time.perf_counter() - started
     print(f"predicted {outcome.num_written} frames in {seconds:.1f} s, {outcome.num_skipped} were there")
     return outcome
+
+
+def _clean_ids(truth: Truth, data: Truth) -> tuple[str, ...] | None:
+    with progress_bar("near duplicates", count_compared(truth, data), "frame") as advance:
+        return find_clean_ids(truth, data, advance)
 
 
 def _report_failures(outcome: Outcome) -> int:
@@ -186,8 +197,9 @@ def _report_failures(outcome: Outcome) -> int:
     return EXIT_FAULT
 
 
-def _score(job: Job, truth: Truth, about: dict[str, Any], num_resamples: int, stop: StopRequest) -> Evaluated | None:
+def _score(evaluation: Evaluation, clean_ids: Sequence[str] | None, num_resamples: int, stop: StopRequest) -> Evaluated | None:
     """Score the masks, write scores and pictures; None when stopped."""
+    job, truth = evaluation.job, evaluation.truth
     events: dict[str, list[Event]] = {rule: [] for rule in job.rules}
     with progress_bar("scoring", len(truth.ids) * len(job.rules), "mask") as advance:
 
@@ -195,7 +207,7 @@ def _score(job: Job, truth: Truth, about: dict[str, Any], num_resamples: int, st
             events[rule].extend(find_events(frame_id, mask, frame))
             advance(1)
 
-        found = score_frames(job, truth, num_resamples, on_mask=on_mask, should_stop=stop)
+        found = score_frames(job, truth, num_resamples, clean_ids, on_mask=on_mask, should_stop=stop)
     if found is None:
         return None
     for rule, of_rule in events.items():
@@ -205,8 +217,27 @@ def _score(job: Job, truth: Truth, about: dict[str, Any], num_resamples: int, st
 
         if (picture := draw_events(of_rule, f"{job.method} on {truth.about}", rule, read)) is not None:
             write_durably(job.folder / f"{rule}.png", [picture])
-    write_json(job.folder / SCORES_NAME, {"format": 1, "about": about} | found.to_dict())
+    warnings = list(find_warnings([evaluation]))
+    write_json(job.folder / SCORES_NAME, {"format": 1, "about": evaluation.about} | found.to_dict() | {"warnings": warnings})
     return found
+
+
+def _compare(done: Sequence[tuple[Evaluation, Evaluated]], warnings: Sequence[str], out: Path) -> None:
+    """Print the tables and write the comparison."""
+    comparisons = compare_evaluations(done)
+    for found in comparisons:
+        print("", *section_of(found), sep="\n")
+    content = {"format": 1, "sets": [found.to_dict() for found in comparisons], "warnings": list(warnings)}
+    scores, page = COMPARISON_NAMES
+    write_json(out / scores, content)
+    write_durably(out / page, [page_of(comparisons, warnings).encode()])
+
+
+def _written(plan: Sequence[Evaluation], out: Path) -> list[Path]:
+    """Return the files a reader wants, below the folder of the results as the user wrote it."""
+    pictures = [evaluation.job.folder / f"{rule}.png" for evaluation in plan for rule in evaluation.job.rules]
+    below = [path.relative_to(out.resolve()) for path in pictures if path.is_file()]
+    return [out / name for name in COMPARISON_NAMES if (out / name).is_file()] + [out / path for path in below]
 
 
 if __name__ == "__main__":

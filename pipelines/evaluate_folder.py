@@ -17,6 +17,8 @@ from synth.store.files import read_json, write_json
 from synth.store.manifest import leaf_differences, short_json
 
 ABOUT_NAME = "evaluation.json"
+COMPARISON_NAMES = ("scores.json", "table.md")
+"""Files of a comparison, beside the folders of its evaluations."""
 _VERSIONS_OF = ("sirst-foundry", "torch", "numpy", "pillow")
 
 
@@ -62,6 +64,24 @@ def check_folder(out: Path, about: dict[str, Any]) -> None:
         print(f"  differs: {key}: {short_json(mine)} in the folder, {short_json(theirs)} now", file=sys.stderr)
     if differences:
         raise RefusalError(f"--out {out}: holds another evaluation; give another --out, or remove it")
+
+
+def check_comparison_folder(out: Path) -> None:
+    """Refuse a folder that holds something else than evaluations in folders of their own, before any work.
+
+    Raises:
+        RefusalError: It does, or it is a file, or one evaluation fills it.
+    """
+    if out.exists() and not out.is_dir():
+        raise RefusalError(f"--out {out}: is a file; name a folder")
+    if (out / ABOUT_NAME).is_file():
+        raise RefusalError(f"--out {out}: one evaluation fills it, several need a folder each; give another --out")
+    for entry in sorted(out.iterdir()) if out.is_dir() else ():
+        is_ours = entry.name in COMPARISON_NAMES or (
+            entry.is_dir() and (not any(entry.iterdir()) or (entry / ABOUT_NAME).is_file())
+        )
+        if not is_ours:
+            raise RefusalError(f"--out {out}: holds other files than evaluations ({entry.name}); name an empty or new folder")
 
 
 def begin_folder(out: Path, about: dict[str, Any]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from finetune.metrics import LegacyTally, Mode, NativeTally, Scores
+from finetune.metrics import LegacyTally, NativeTally, Scores
 from finetune.metrics.intervals import bootstrap
 from finetune.metrics.legacy import LegacyMode
 from finetune.metrics.scores import FACTORS, legacy_scores, native_scores
@@ -18,12 +18,15 @@ from finetune.metrics.sums import FloatArray
 from pipelines.evaluate_job import Job, read_record
 from pipelines.score_report import print_table
 from pipelines.score_truth import Truth, TruthFrame
+from synth.corpora import FrameRef, fingerprint
 from synth.corpora.decode import decode_levels, read_bytes
 from synth.errors import RefusalError, StoreError
 from synth.rng import Stream, keyed_generator
-from synth.sample import BoolMask
+from synth.sample import BoolMask, Frame
 
 SCORES_NAME = "scores.json"
+CLEAN = "native, de-duplicated"
+"""Canonical scores of the frames without near duplicates among the frames that may have trained, as pipelines.score has them."""
 
 
 @dataclass(slots=True)
@@ -39,14 +42,17 @@ class RuleTally:
         for tally in self.legacy.values():
             tally.update(mask, truth.mask_levels, frame_id)
 
-    def scores(self, truth: Truth, num_resamples: int) -> dict[Mode, Scores]:
-        """Return the scores of each mode; the canonical ones with intervals over frames."""
+    def scores(self, truth: Truth, num_resamples: int, clean_ids: Sequence[str] | None) -> dict[str, Scores]:
+        """Return the scores of each mode, canonical ones with intervals over frames; and of clean frames where some are not."""
         canonical = native_scores(self.native)
         if num_resamples:
             rng = keyed_generator(0, Stream.RESAMPLE, 0)
             found = bootstrap(self._reported, len(self.native), rng=rng, groups=truth.groups(), num_resamples=num_resamples)
             canonical = replace(canonical, intervals=found)
-        return {"native": canonical, **{mode: legacy_scores(tally) for mode, tally in self.legacy.items()}}
+        clean = {}
+        if clean_ids is not None and 0 < len(clean_ids) < len(truth.ids):
+            clean[CLEAN] = native_scores(self.native.subset(clean_ids))
+        return {"native": canonical, **clean, **{mode: legacy_scores(tally) for mode, tally in self.legacy.items()}}
 
     def _reported(self, weights: FloatArray) -> dict[str, FloatArray]:
         return {name: value * FACTORS[name] for name, value in self.native.scores(weights).items()}
@@ -57,12 +63,14 @@ class Evaluated:
     """What an evaluation found.
 
     Attributes:
-        scores: Rule -> mode -> scores.
+        scores: Rule -> mode, or :data:`CLEAN` -> scores.
         cpu_s: CPU seconds of each frame, in id order.
+        num_near_duplicates: Frames that are not clean; None when not searched for.
     """
 
-    scores: Mapping[str, Mapping[Mode, Scores]]
+    scores: Mapping[str, Mapping[str, Scores]]
     cpu_s: tuple[float, ...]
+    num_near_duplicates: int | None
 
     @property
     def cpu_ms(self) -> dict[str, float]:
@@ -72,13 +80,48 @@ class Evaluated:
     def to_dict(self) -> dict[str, Any]:
         """Return scores and cost as JSON values."""
         scores = {rule: {mode: found.to_dict() for mode, found in modes.items()} for rule, modes in self.scores.items()}
-        return {"scores": scores, "cpu_ms_per_frame": self.cpu_ms}
+        return {"scores": scores, "cpu_ms_per_frame": self.cpu_ms, "num_near_duplicates": self.num_near_duplicates}
+
+
+def find_clean_ids(truth: Truth, data: Truth, advance: Callable[[int], None]) -> tuple[str, ...] | None:
+    """Return the ids without an equal or near-duplicate frame that may have trained a detector.
+
+    These are the frames outside the scored list and outside the test list, of the set itself and, for another set, of
+    ``--data``, where the detectors were trained (criterion: ``synth.corpora.leakage``).
+
+    Args:
+        truth: The scored frames.
+        data: The set of ``--data``; the same, or another.
+        advance: Called with 1 after each frame read, :func:`count_compared` times.
+
+    Returns:
+        The ids, or None where no list tells such frames.
+    """
+    known = [part for part in dict.fromkeys((truth, data)) if part.known_parts()]
+    if not known:
+        return None
+
+    def hashed(ref: FrameRef) -> tuple[Frame, str]:
+        frame, hashes = truth.corpus.read_hashed(ref)
+        advance(1)
+        return frame, hashes.pixels_sha256
+
+    prints = fingerprint("scored", map(hashed, truth.corpus.frames))
+    clean = frozenset.intersection(*(frozenset(part.clean_ids(prints, advance)) for part in known))
+    return tuple(frame_id for frame_id in truth.ids if frame_id in clean)
+
+
+def count_compared(truth: Truth, data: Truth) -> int:
+    """Return how many frames :func:`find_clean_ids` reads."""
+    parts = [part.known_parts() for part in dict.fromkeys((truth, data))]
+    return len(truth.ids) + sum(len(refs) for part in parts for refs in part.values())
 
 
 def score_frames(
     job: Job,
     truth: Truth,
     num_resamples: int,
+    clean_ids: Sequence[str] | None,
     *,
     on_mask: Callable[[str, str, BoolMask, TruthFrame], None],
     should_stop: Callable[[], bool],
@@ -89,6 +132,7 @@ def score_frames(
         job: What was run.
         truth: Frames and masks.
         num_resamples: Bootstrap resamples of the canonical intervals, 0 for none.
+        clean_ids: Ids without near duplicates, or None when not searched for.
         on_mask: Called with rule, id, mask and truth for every mask.
         should_stop: Asked before each frame.
 
@@ -113,7 +157,8 @@ def score_frames(
             mask = read_mask(job.path(rule, frame_id))
             tally.add(frame_id, mask, frame)
             on_mask(rule, frame_id, mask, frame)
-    return Evaluated({rule: tally.scores(truth, num_resamples) for rule, tally in tallies.items()}, tuple(cpu_s))
+    scores = {rule: tally.scores(truth, num_resamples, clean_ids) for rule, tally in tallies.items()}
+    return Evaluated(scores, tuple(cpu_s), None if clean_ids is None else len(truth.ids) - len(clean_ids))
 
 
 def read_mask(path: Path) -> BoolMask:
@@ -128,5 +173,9 @@ def print_scores(found: Evaluated) -> None:
     for rule, modes in found.scores.items():
         native = modes["native"]
         print(f"{rule}: {native.num_matched} of {native.num_truth} targets detected, {native.num_false} false objects")
+    if found.num_near_duplicates is not None:
+        print(
+            f"{found.num_near_duplicates} scored frames have an equal or near-duplicate frame (32x32 NCC >= 0.95) in other lists"
+        )
     cost = found.cpu_ms
     print(f"CPU time a frame: median {cost['median']:.3g} ms, mean {cost['mean']:.3g} ms (one thread)")

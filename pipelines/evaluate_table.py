@@ -205,7 +205,8 @@ def _read_rows(dataset: DataSet, folders: Sequence[Path]) -> Iterator[Row]:
         content = read_json(path)
         try:
             data = content["about"]["data"]
-            if (data["name"], data["split_list"], data["split"]) == (dataset.name, dataset.lists, "test"):
+            is_classical = content["about"]["detector"]["kind"] == "classical"
+            if is_classical and (data["name"], data["split_list"], data["split"]) == (dataset.name, dataset.lists, "test"):
                 yield _row(path, content)
         except (KeyError, TypeError) as error:
             raise RefusalError(f"{path}: is not what pipelines.evaluate writes ({error!r}); run it again") from error

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_CADENCE = frozenset({"checkpoint_every_s", "checkpoint_every", "log_every", "device", "threads"})
+_CADENCE = frozenset({"checkpoint_every_s", "checkpoint_every", "log_every", "device", "threads", "tensorboard"})
 """Keys that change no result: a run may be resumed with other values of them."""
 
 
@@ -79,6 +79,7 @@ class TrainConfig(BaseModel):
         checkpoint_every_s: Seconds between saved states, or null. A state is always saved at the end and on a stop.
         device: ``auto`` takes a GPU when there is one.
         threads: CPU threads of the computation, or null for torch's choice.
+        tensorboard: Write the journal's numbers for TensorBoard too (extra ``tracking``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,7 +99,8 @@ class TrainConfig(BaseModel):
     checkpoint_every_s: float | None = Field(default=60.0, gt=0, allow_inf_nan=False)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+    tensorboard: bool = False
 
     def content(self) -> dict[str, Any]:
-        """Return what decides the result, as plain JSON values: without cadences, device and threads."""
+        """Return what decides the result, as plain JSON values: without cadences, device, threads and displays."""
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in _CADENCE}

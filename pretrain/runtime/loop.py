@@ -24,6 +24,7 @@ from pretrain.runtime.learner import Learner, Step
 from pretrain.runtime.run_dir import RunDirectory
 from pretrain.runtime.schedule import lr_factor
 from pretrain.runtime.task import Task
+from pretrain.runtime.tensorboard import Board
 from synth.errors import RefusalError, TrainingError
 from synth.store.files import write_json
 
@@ -139,6 +140,7 @@ class _Loop:
         self._task, self._config, self._run, self._world = task, config, run, world
         self.learner, self.progress = Learner(task, config, world), _Progress()
         self._meter, self._saved_at, self._saved_step = _Meter(), time.monotonic(), 0
+        self._board: Board | None = None
 
     def resume(self) -> None:
         """Take over the newest whole state, if there is one."""
@@ -153,6 +155,8 @@ class _Loop:
             raise RefusalError(f"{self._run.path}: ranks see different saved states; all must see one run directory")
         if self._world.is_first:
             self._run.journal.cut(self.progress.step)
+            if self._config.tensorboard:
+                self._board = Board(self._run.path / "tensorboard", self.progress.step)
 
     def finish_step(self, step: Step, lr: float, epoch: float) -> None:
         """Count, log, validate and save after a step, whichever is due."""
@@ -176,7 +180,14 @@ class _Loop:
         """Save what is not saved yet, and wait for the first rank to have done so."""
         if self._saved_step != self.progress.step:
             self._save()
+        if self._board is not None:
+            self._board.close()
         self._world.wait()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._run.journal.write(line)
+        if self._board is not None:
+            self._board.write(line)
 
     def _log(self, step: Step, lr: float, epoch: float) -> None:
         meter, self._meter = self._meter, _Meter()
@@ -185,7 +196,7 @@ class _Loop:
         line = {"step": self.progress.step, "epoch": epoch, "loss": sum(step.parts.values()), **step.parts}
         line |= {"lr": lr, "grad_norm": step.grad_norm}
         line |= {"images_per_s": meter.samples / meter.seconds, "data_wait_share": meter.waited_s / meter.seconds}
-        self._run.journal.write(line)
+        self._write(line)
 
     def _validate(self) -> None:
         """Validate on the first rank, with the averaged weights where there are any; keep the best state."""
@@ -194,7 +205,7 @@ class _Loop:
             model.eval()
             with torch.no_grad(), nullcontext() if average is None else average.applied(model):
                 self.progress.validation = dict(self._task.validate())
-            self._run.journal.write({"step": self.progress.step, "validation": self.progress.validation})
+            self._write({"step": self.progress.step, "validation": self.progress.validation})
             self._keep_best()
         self._world.wait()
 

@@ -112,7 +112,10 @@ def test_official_nuaa_list(sirst_data, tmp_path):
     """Top-Hat on frames of many sizes: values of record of an independent implementation (IoU, nIoU, targets, false objects)."""
     arguments = ("--data", sirst_data / "sirst-v1", "--out", tmp_path / "r", "--cluster", "sync", "--resamples", "0")
     assert call("evaluate", "tophat", *arguments).rc == 0
-    scores = json.loads((tmp_path / "r/scores.json").read_text())["scores"]
+    written = json.loads((tmp_path / "r/scores.json").read_text())
+    assert written["num_near_duplicates"] == 6, "as results/leakage.md has it"
+    scores = written["scores"]
+    assert {scores[rule]["native, de-duplicated"]["num_frames"] for rule in scores} == {80}
     found = {rule: scores[rule]["native"] for rule in ("adaptive", "mean10")}
     assert {rule: (f"{s['iou']:.3f}", f"{s['niou']:.2f}", s["num_matched"], s["num_false"]) for rule, s in found.items()} == {
         "adaptive": ("18.226", "26.39", 91, 41),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -60,6 +61,17 @@ def test_dry_run_writes_nothing(runs, tmp_path):
     done = call("evaluate_table", runs, "--out", tmp_path / "page.md", "--dry-run")
     assert done.rc == 0 and "missing: PSTNN" not in done.stdout and "missing: pstnn on NUDT-SIRST" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_trained_runs_have_no_row(runs, tmp_path):
+    """Runs may lie beside classical methods, as in a comparison; the page is of classical methods."""
+    shutil.copytree(runs / "tophat", tmp_path / "runs/tophat")
+    shutil.copytree(runs / "tophat", tmp_path / "runs/acm")
+    content = json.loads((runs / "tophat/scores.json").read_text())
+    content["about"]["detector"] = {"kind": "run", "method": "acm", "settings": {}, "label": "acm"}
+    (tmp_path / "runs/acm/scores.json").write_text(json.dumps(content))
+    done = call("evaluate_table", tmp_path / "runs", "--out", tmp_path / "page.md", "--dry-run")
+    assert done.rc == 0 and done.stdout.startswith("1 evaluations, "), done.stderr
 
 
 def test_faults(runs, tmp_path):

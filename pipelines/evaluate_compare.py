@@ -1,0 +1,222 @@
+"""The comparison of several evaluations: one row a detector and rule, means over seeds, and the classical floor.
+
+Runs are seeds of one experiment when recipe (but for ``train.seed``), sources and kind of the initial weights are equal.
+Where every run has initial weights of its own, those are the replicates, and runs that share them are averaged first: seeds
+of one pretraining are not independent. Otherwise the training seeds are the replicates. Means carry Student's t interval over
+replicates from three on (:func:`finetune.metrics.intervals.seed_interval`); it says nothing of the choice of test frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune.metrics import Scores
+from finetune.metrics.intervals import seed_interval
+from finetune.metrics.scores import finite
+from pipelines.evaluate_plan import Evaluation
+from pipelines.evaluate_scores import CLEAN, Evaluated
+from pipelines.evaluate_trained import Exposure, Run
+
+METRICS = ("iou", "niou", "pd", "fa")
+_LEAST_SEEDS = 3  # what seed_interval asks for: with two the t quantile is 12.7, an interval of nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One detector under one rule on one set.
+
+    Attributes:
+        name: Name of the detector.
+        rule: Threshold rule.
+        native: Canonical scores.
+        clean: Those of the frames without near duplicates; None when these were not searched for, or there are none.
+        run: The run; None for a classical method.
+        exposure: What the run has seen of the set; None for a classical method.
+    """
+
+    name: str
+    rule: str
+    native: Scores
+    clean: Scores | None
+    run: Run | None = None
+    exposure: Exposure | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        scores = {"native": self.native.to_dict()} | ({} if self.clean is None else {CLEAN: self.clean.to_dict()})
+        about: dict[str, Any] = {"name": self.name, "rule": self.rule, "scores": scores}
+        if self.run is not None and self.exposure is not None:
+            about |= {"init": self.run.init, "seed": self.run.seed, "is_collapsed": self.run.is_collapsed}
+            about |= {"trained_on": self.exposure.about, "num_trained": self.exposure.num_trained}
+        return about
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over replicates, in the unit of its score.
+
+    Attributes:
+        mean: The mean.
+        half_width: Of its 95 % t interval; None below three replicates.
+    """
+
+    mean: float
+    half_width: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMean:
+    """The mean of runs that are seeds of one experiment.
+
+    Attributes:
+        rows: Their rows.
+        num_seeds: Independent replicates among them.
+        native: Score -> mean, canonical.
+        clean: Score -> mean on the frames without near duplicates; None as in :class:`Row`.
+    """
+
+    rows: tuple[Row, ...]
+    num_seeds: int
+    native: Mapping[str, Estimate]
+    clean: Mapping[str, Estimate] | None
+
+    @property
+    def num_collapsed(self) -> int:
+        """Runs known to have collapsed."""
+        return sum(row.run is not None and row.run.is_collapsed is True for row in self.rows)
+
+    @property
+    def label(self) -> str:
+        """What it is, for the reader."""
+        runs = "" if self.num_seeds == len(self.rows) else f" in {len(self.rows)} runs"
+        doubt = "" if self.num_seeds >= _LEAST_SEEDS else ", no interval worth quoting"
+        return f"mean of {self.num_seeds} seed{'s' * (self.num_seeds > 1)}{runs} ({', '.join(r.name for r in self.rows)}){doubt}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        parts = {"native": self.native} | ({} if self.clean is None else {CLEAN: self.clean})
+        scores = {
+            part: {name: {"mean": finite(e.mean), "half_width_95": e.half_width} for name, e in estimates.items()}
+            for part, estimates in parts.items()
+        }
+        names = [row.name for row in self.rows]
+        return {"runs": names, "num_seeds": self.num_seeds, "num_collapsed": self.num_collapsed, "scores": scores}
+
+
+@dataclass(frozen=True, slots=True)
+class SetComparison:
+    """All detectors on one set.
+
+    Attributes:
+        title: The set.
+        is_other: Whether it was asked for with ``--other``.
+        data: What the frames are, as JSON values.
+        num_near_duplicates: Frames with near duplicates; None when not searched for.
+        rows: One a detector and rule.
+        means: Of runs that are seeds of one experiment.
+    """
+
+    title: str
+    is_other: bool
+    data: Mapping[str, Any]
+    num_near_duplicates: int | None
+    rows: tuple[Row, ...]
+    means: tuple[SeedMean, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "data": dict(self.data),
+            "is_other": self.is_other,
+            "num_near_duplicates": self.num_near_duplicates,
+            "rows": [row.to_dict() for row in self.rows],
+            "means": [mean.to_dict() for mean in self.means],
+            "floor": list(against_floor(self.rows, self.means)),
+        }
+
+
+def compare_evaluations(done: Sequence[tuple[Evaluation, Evaluated]]) -> tuple[SetComparison, ...]:
+    """Return one comparison a set, in the order of the evaluations."""
+    by_set = {evaluation.truth: list[tuple[Evaluation, Evaluated]]() for evaluation, _ in done}
+    for evaluation, found in done:
+        by_set[evaluation.truth].append((evaluation, found))
+    return tuple(_compare(entries) for entries in by_set.values())
+
+
+def means_over_seeds(rows: Sequence[Row]) -> Iterator[SeedMean]:
+    """Yield the mean of every two or more runs that are seeds of one experiment."""
+    families: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.run is not None:
+            families.setdefault(row.run.family, []).append(row)
+    for members in families.values():
+        if len(members) > 1:
+            replicates = _replicates(members)
+            clean = None if any(row.clean is None for row in members) else _estimates(replicates, "clean")
+            yield SeedMean(tuple(members), len(replicates), _estimates(replicates, "native"), clean)
+
+
+def against_floor(rows: Sequence[Row], means: Sequence[SeedMean]) -> Iterator[str]:
+    """Yield one line for every experiment but those trained on these frames: its canonical IoU against the best classical row."""
+    fair = [row for row in rows if row.exposure is None or not row.exposure.num_trained]
+    floors = [row for row in rows if row.run is None and not math.isnan(row.native.iou)]
+    if not floors:
+        return
+    best = max(floors, key=lambda row: row.native.iou)
+    floor = f"the classical floor ({best.name}, {best.rule}: IoU {best.native.iou:.2f} %)"
+    for mean in means:
+        if mean.rows[0] in fair:
+            yield f"{mean.label}: {_verdict(mean.native['iou'], best.native.iou, floor)}"
+    averaged = {row.name for mean in means for row in mean.rows}
+    for row in fair:
+        if row.run is not None and row.name not in averaged:
+            yield f"{row.name} (one run): {_verdict(Estimate(row.native.iou, None), best.native.iou, floor)}"
+
+
+def _compare(entries: Sequence[tuple[Evaluation, Evaluated]]) -> SetComparison:
+    first, found = entries[0]
+    rows = tuple(row for evaluation, result in entries for row in _rows(evaluation, result))
+    data, near = first.about["data"], found.num_near_duplicates
+    return SetComparison(first.truth.about, first.is_other, data, near, rows, tuple(means_over_seeds(rows)))
+
+
+def _rows(evaluation: Evaluation, found: Evaluated) -> Iterator[Row]:
+    contender = evaluation.contender
+    for rule, modes in found.scores.items():
+        clean = modes["native"] if found.num_near_duplicates == 0 else modes.get(CLEAN)
+        yield Row(contender.name, rule, modes["native"], clean, contender.run, evaluation.exposure)
+
+
+def _replicates(rows: Sequence[Row]) -> list[list[Row]]:
+    """Divide runs into independent replicates: by their initial weights where these differ, else by seed."""
+    runs = [row.run for row in rows if row.run is not None]
+    has_one_start = len({run.init_sha256 for run in runs}) == 1
+    found: dict[object, list[Row]] = {}
+    for row, run in zip(rows, runs, strict=True):
+        found.setdefault(run.seed if has_one_start else run.init_sha256, []).append(row)
+    return list(found.values())
+
+
+def _estimates(replicates: Sequence[Sequence[Row]], part: str) -> dict[str, Estimate]:
+    means = {metric: [_mean([getattr(getattr(row, part), metric) for row in rows]) for rows in replicates] for metric in METRICS}
+    return {metric: _estimate(values) for metric, values in means.items()}
+
+
+def _estimate(values: Sequence[float]) -> Estimate:
+    defined = len(values) >= _LEAST_SEEDS and not any(map(math.isnan, values))
+    return Estimate(_mean(values), seed_interval(values).half_width if defined else None)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _verdict(iou: Estimate, floor_iou: float, floor: str) -> str:
+    gain, half = iou.mean - floor_iou, iou.half_width
+    if half is not None and abs(gain) <= half:
+        return f"cannot be told from {floor}, {gain:+.2f} +- {half:.2f} IoU"
+    width = "" if half is None else f" +- {half:.2f}"
+    return f"beats {floor} by {gain:.2f}{width} IoU" if gain > 0 else f"stays below {floor} by {-gain:.2f}{width} IoU"
