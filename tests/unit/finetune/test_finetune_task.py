@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from finetune.detectors import build_detector, detector_settings
 from finetune.metrics import CurveTally
 from finetune.predict import predict_frames
-from finetune.task import FinetuneTask, best_threshold
+from finetune.task import FinetuneTask, best_threshold, on_logit_scale
 from pretrain.batch import Batch
 from tests.support.builders import frame_of, scene
 
@@ -31,7 +31,7 @@ class Brightness(nn.Module):
 def curves_of(*pairs):
     tally = CurveTally()
     for number, (probability, mask) in enumerate(pairs):
-        tally.update(np.asarray(probability, np.float32), np.asarray(mask, bool), f"f{number}")
+        tally.update(on_logit_scale(np.asarray(probability, np.float32)), np.asarray(mask, bool), f"f{number}")
     return tally.result()
 
 
@@ -51,6 +51,20 @@ def test_best_threshold_weighs_misses_against_false_alarms():
     probability[6, 0], mask[6, 0] = 0.3, True  # one faint target pixel
     threshold, iou = best_threshold(curves_of((probability, mask)))
     assert iou == 0.75 and 0.6 <= threshold < 0.9
+
+
+def test_best_threshold_tells_sure_from_surer():
+    """False pixels at .998 beside true ones at .9995: the 256 even steps of the probability end at .9961, below both."""
+    probability = np.zeros((8, 8))
+    probability[0, :3], probability[4, :3] = 0.9995, 0.998
+    mask = probability > 0.999
+    threshold, iou = best_threshold(curves_of((probability, mask)))
+    assert iou == 1.0 and 0.998 <= threshold < 0.9995
+
+
+def test_logit_scale_keeps_order_and_ends():
+    scaled = on_logit_scale(np.array([0.0, 1e-4, 0.3, 0.5, 0.9, 0.999, 1.0], np.float32))
+    assert (np.diff(scaled)[1:-1] > 0).all() and scaled[0] == scaled[1] == 0.0 and scaled[-1] == 1.0 and scaled[3] == 0.5
 
 
 def test_frames_keep_order_and_size():
