@@ -12,6 +12,7 @@ from finetune.metrics import NativeTally, Scores
 from finetune.metrics.scores import native_scores
 from finetune.predict import predict_frames
 from finetune.train import load_run
+from pretrain.runtime.learner import use_fast_layout
 from synth.errors import SourceError
 from synth.sample import Frame
 
@@ -47,6 +48,7 @@ def score_run(
     """
     model, result = load_run(run)
     model.to(device)
+    use_fast_layout(model, device)
     native = NativeTally(threshold=float(result["threshold"]))
     for frame, probability in predict_frames(model, frames, device=device, amp=amp):
         if frame.mask is None:

@@ -16,6 +16,7 @@ from pretrain.runtime.checkpoint import Checkpoints
 from pretrain.runtime.config import OptimizerConfig, ScheduleConfig
 from pretrain.runtime.ema import ModelAverage
 from pretrain.runtime.journal import Journal
+from pretrain.runtime.learner import use_fast_layout
 from pretrain.runtime.optimizers import build_optimizer
 from pretrain.runtime.run_dir import RunDirectory
 from pretrain.runtime.schedule import lr_factor
@@ -189,3 +190,12 @@ def test_only_the_last_two_states_are_kept(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "step-000000020.json", "step-000000020.pt", "step-000000100.json", "step-000000100.pt",
     ]  # fmt: skip
+
+
+def test_fast_layout_leaves_what_would_crash_a_cpu():
+    """The backward pass of a strided 1x1 convolution in channels_last order ends the process on CPUs."""
+    safe, unsafe = nn.Conv2d(4, 4, 3, stride=2), nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 1, stride=2))
+    for model in (safe, unsafe):
+        use_fast_layout(model, torch.device("cpu"))
+    assert safe.weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(part.weight.is_contiguous() for part in unsafe)
