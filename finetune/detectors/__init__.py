@@ -37,7 +37,7 @@ _NAMED: dict[str, dict[str, Any]] = {
     "acm_nano": {
         "kind": "acm",
         "decoder": "fpn",
-        "backbone": {"widths": (8, 16, 32, 64), "blocks": (1, 1, 1, 1), "stem_stride": 1, "input_norm": "image"},
+        "backbone": {"widths": (8, 16, 32, 64), "blocks": (1, 1, 1, 1), "stem_stride": 1, "input_norm": "batch"},
         "loss": {"soft_iou": 1.0, "bce": 10.0},
     },
     "dnanet": {"kind": "dnanet"},
