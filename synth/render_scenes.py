@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,18 +21,33 @@ from synth.targets import MEASURES, measure_table
 Columns = dict[str, npt.NDArray[Any]]
 """Columns of a shard's records by full name."""
 
-NOT_MIXED = {"noise_window": -1, "pass_index": -1, "target_index": -1, "box_rc": (-1, -1)}
-"""Columns of what SIRST-5K synthesis does to a sample, at their "not done" value; the others are 0."""
+_SHARED: tuple[tuple[str, Any], ...] = (
+    ("sample/kind", SampleKind.ORIGINAL), ("sample/labelled", 1), ("sample/bit_depth", 8), ("sample/noise_window", -1),
+    ("sample/pass_index", -1), ("sample/target_index", -1), ("sample/box_rc", (-1, -1)),
+)  # fmt: skip
+"""Columns that are the same for every scene; what SIRST-5K synthesis does to a sample is -1 for "not done", or 0."""
 
-_TARGET_TRUTHS = {
-    "row_subpx": "row_subpx", "col_subpx": "col_subpx", "area_px": "area_px", "scr_view": "scr_view", "track_id": "track_id",
-    "flux_raw": "flux", "peak_raw": "peak_dn", "sigma_row_px": "sigma_row_px", "sigma_col_px": "sigma_col_px",
-    "theta_turns": "theta_turns", "level": "level", "polarity": "polarity", "mask_threshold": "mask_threshold",
-    "component": "component", "scr_mode": "scr_mode", "scr_requested": "scr_requested", "scr_expected": "scr_expected",
-    "scr_raw": "scr_raw", "snr_matched": "snr_matched",
-    "range_km": "range_km", "intensity_w_sr": "intensity_w_sr",
-}  # fmt: skip
-"""Column below ``target/`` -> attribute of a target's truth."""
+_TARGET_TRUTHS = tuple(
+    (f"target/{column}", attribute)
+    for column, attribute in {
+        "row_subpx": "row_subpx", "col_subpx": "col_subpx", "area_px": "area_px", "scr_view": "scr_view", "track_id": "track_id",
+        "flux_raw": "flux", "peak_raw": "peak_dn", "sigma_row_px": "sigma_row_px", "sigma_col_px": "sigma_col_px",
+        "theta_turns": "theta_turns", "level": "level", "polarity": "polarity", "mask_threshold": "mask_threshold",
+        "component": "component", "scr_mode": "scr_mode", "scr_requested": "scr_requested", "scr_expected": "scr_expected",
+        "scr_raw": "scr_raw", "snr_matched": "snr_matched",
+        "range_km": "range_km", "intensity_w_sr": "intensity_w_sr",
+    }.items()
+)  # fmt: skip
+"""Column and attribute of a target's truth."""
+_MEASURED = tuple((f"target/{name}", MEASURES.index(name)) for name in ("peak_contrast", "flux"))
+"""Column and position in :data:`~synth.targets.MEASURES` of what is measured in the view."""
+_IMPOSTOR_TRUTHS = tuple(
+    (f"impostor/{column}", attribute)
+    for column, attribute in {
+        "kind": "kind", "row_px": "row", "col_px": "col", "height_px": "height", "width_px": "width",
+    }.items()
+)  # fmt: skip
+"""Column and attribute of an impostor's truth."""
 
 
 class TruthRenderer:
@@ -86,8 +101,8 @@ class TruthRenderer:
         self._require_slots(row.index, "targets", truth.targets, self._recipe.max_targets)
         self._require_slots(row.index, "impostors", truth.impostors, self._recipe.max_impostors)
         columns = self._columns_of(out)
-        for name, value in self._sample_values(row, truth).items():
-            columns[f"sample/{name}"][at] = value
+        for name, value in self._sample_values(row, truth):
+            columns[name][at] = value
         _write_targets(truth.targets, measure_table(frame.levels, frame.mask, 255), columns, at)
         _write_impostors(truth.impostors, columns, at)
 
@@ -97,14 +112,15 @@ class TruthRenderer:
             self._records, self._columns = out, {name: out[name] for name in out.dtype.names or ()}
         return self._columns
 
-    def _sample_values(self, row: PlanRow, truth: FrameTruth) -> dict[str, Any]:
-        return NOT_MIXED | {
-            "kind": SampleKind.ORIGINAL, "labelled": 1, "source": row.source, "valid_hw": self._recipe.canvas_hw, "bit_depth": 8,
-            "num_targets": len(truth.targets), "num_impostors": len(truth.impostors), "regime": truth.regime,
-            "plate": self._plate_codes.get(truth.plate_id, -1), "camera_id": truth.camera_id,
-            "sequence_id": truth.sequence_id, "frame_index": truth.frame_index, "time_s": truth.time_s,
-            "num_rejected": truth.num_rejected, "saturated_px": truth.saturated_px,
-        }  # fmt: skip
+    def _sample_values(self, row: PlanRow, truth: FrameTruth) -> tuple[tuple[str, Any], ...]:
+        return (
+            *_SHARED, ("sample/source", row.source), ("sample/valid_hw", self._recipe.canvas_hw),
+            ("sample/num_targets", len(truth.targets)), ("sample/num_impostors", len(truth.impostors)),
+            ("sample/regime", truth.regime), ("sample/plate", self._plate_codes.get(truth.plate_id, -1)),
+            ("sample/camera_id", truth.camera_id), ("sample/sequence_id", truth.sequence_id),
+            ("sample/frame_index", truth.frame_index), ("sample/time_s", truth.time_s),
+            ("sample/num_rejected", truth.num_rejected), ("sample/saturated_px", truth.saturated_px),
+        )  # fmt: skip
 
     @staticmethod
     def _require_slots(index: int, what: str, found: Sequence[object], slots: int) -> None:
@@ -114,26 +130,15 @@ class TruthRenderer:
 
 def _write_targets(truths: Sequence[TargetTruth], measured: npt.NDArray[np.float64], out: Columns, at: int) -> None:
     """Write the truth of every target, and contrast and flux as the view shows them (of its component of the mask)."""
-    n = len(truths)
-    if not n:
-        return
-    for column, attribute in _TARGET_TRUTHS.items():
-        out[f"target/{column}"][at, :n] = _gather(truths, attribute)
-    components = _gather(truths, "component")
-    for column in ("peak_contrast", "flux"):
-        out[f"target/{column}"][at, :n] = measured[components, MEASURES.index(column)]
-    out["target/kind"][at, :n] = TargetKind.SCENE
+    for slot, truth in enumerate(truths):
+        for column, attribute in _TARGET_TRUTHS:
+            out[column][at, slot] = getattr(truth, attribute)
+        for column, measure in _MEASURED:
+            out[column][at, slot] = measured[truth.component, measure]
+        out["target/kind"][at, slot] = TargetKind.SCENE
 
 
 def _write_impostors(truths: Sequence[ImpostorTruth], out: Columns, at: int) -> None:
-    n = len(truths)
-    if not n:
-        return
-    for column, attribute in (
-        ("kind", "kind"), ("row_px", "row"), ("col_px", "col"), ("height_px", "height"), ("width_px", "width")
-    ):  # fmt: skip
-        out[f"impostor/{column}"][at, :n] = _gather(truths, attribute)
-
-
-def _gather(truths: Iterable[object], attribute: str) -> list[Any]:
-    return [getattr(truth, attribute) for truth in truths]
+    for slot, truth in enumerate(truths):
+        for column, attribute in _IMPOSTOR_TRUTHS:
+            out[column][at, slot] = getattr(truth, attribute)

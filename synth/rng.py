@@ -33,6 +33,8 @@ class Stream(IntEnum):
     ORDER = 15
     STEP = 16
     SUBSET = 17
+    INSERTION = 18
+    RADIOMETRY = 19
 
 
 def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generator:
@@ -48,14 +50,40 @@ def keyed_generator(seed: int, stream: Stream, index: int) -> np.random.Generato
     Returns:
         A generator whose values depend on the three arguments alone.
     """
-    key, counter = np.array((seed, stream), np.uint64), np.array((0, 0, 0, index), np.uint64)
     # given a key, the constructor would ask the operating system for entropy first and take twice the time
-    bits = np.random.Philox(_NO_SEED)  # type: ignore[arg-type]
-    bits.state = {
-        "bit_generator": "Philox", "state": {"counter": counter, "key": key},
-        "buffer": np.zeros(4, np.uint64), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
+    generator = np.random.Generator(np.random.Philox(_NO_SEED))  # type: ignore[arg-type]
+    _set_key(generator, seed, stream, index)
+    return generator
+
+
+class KeyedGenerators:
+    """The streams of one owner, :func:`keyed_generator` without making one each time: half of it is the making.
+
+    Asking for a stream again takes back the generator it gave before, so it belongs to one thread, and to code that is done
+    with one index of a stream before it asks for the next.
+
+    Args:
+        seed: Recipe seed, 0 <= seed < 2^64.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._kept: dict[Stream, np.random.Generator] = {}
+
+    def of(self, stream: Stream, index: int) -> np.random.Generator:
+        """Return the generator of a stream at an index, with the values of :func:`keyed_generator`."""
+        if stream not in self._kept:
+            self._kept[stream] = keyed_generator(self._seed, stream, index)
+        else:
+            _set_key(self._kept[stream], self._seed, stream, index)
+        return self._kept[stream]
+
+
+def _set_key(generator: np.random.Generator, seed: int, stream: Stream, index: int) -> None:
+    generator.bit_generator.state = {  # lists: the state is read item by item, and making arrays takes as long as all the rest
+        "bit_generator": "Philox", "state": {"counter": [0, 0, 0, index], "key": [seed, stream]},
+        "buffer": _EMPTY, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0,
     }  # fmt: skip
-    return np.random.Generator(bits)
 
 
 class _NoSeed(np.random.bit_generator.ISeedSequence):
@@ -65,7 +93,7 @@ class _NoSeed(np.random.bit_generator.ISeedSequence):
         return np.zeros(n_words, dtype)
 
 
-_NO_SEED = _NoSeed()
+_NO_SEED, _EMPTY = _NoSeed(), [0, 0, 0, 0]
 
 
 def keyed_hash(seed: int, stream: Stream, *columns: npt.ArrayLike) -> npt.NDArray[np.uint64]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from synth.sample import FloatImage
-from synth.scene import portable
+from synth.scene import grain, portable
 
 BETA_STEP = 0.125
 """Slopes are rounded to this step so that the power is a product of repeated square roots, which are portable."""
@@ -142,8 +142,17 @@ def standardise(field: FloatImage) -> FloatImage:
     """Return the field with mean 0 and standard deviation 1 (a constant field becomes 0)."""
     mean, deviation = moments(field)
     scale = 1.0 / deviation if deviation > 0.0 else 0.0
-    standard: FloatImage = (field - np.float32(mean)) * np.float32(scale)
+    standard: FloatImage = _shift_scale(field, np.float32(mean), np.float32(scale))
     return standard
+
+
+@numba.njit(cache=True, nogil=True)
+def _shift_scale(field: FloatImage, shift: np.float32, scale: np.float32) -> FloatImage:
+    out = np.empty(field.shape, np.float32)
+    for i in range(field.shape[0]):
+        for j in range(field.shape[1]):
+            out[i, j] = (field[i, j] - shift) * scale
+    return out
 
 
 def smoothstep(values: FloatImage, low: float, high: float) -> FloatImage:
@@ -169,17 +178,25 @@ def _draw(
     rng: np.random.Generator, grid_hw: tuple[int, int], hw: tuple[int, int], amplitude: npt.NDArray[np.float32]
 ) -> FloatImage:
     """Transform random coefficients; rows outside the crop are left out of the second pass."""
-    spectrum = _coefficients(rng, amplitude.shape)
-    spectrum *= amplitude[:, :, None]
-    columns = scipy.fft.ifft(spectrum.view(np.complex64)[:, :, 0], axis=0, overwrite_x=True)
+    key = grain.draw_key(rng)
+    columns = scipy.fft.ifft(_coefficients(amplitude, key.low, key.high), axis=0, overwrite_x=True)
     field = scipy.fft.irfft(columns[: hw[0]], n=grid_hw[1], axis=1)
     return np.ascontiguousarray(field[:, : hw[1]])
 
 
-def _coefficients(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return real and imaginary parts (..., 2), uniform over the 16-bit integers; any scale is undone by the caller."""
-    num = 2 * int(np.prod(shape))
-    return np.frombuffer(rng.bytes(2 * num), dtype="<i2").astype(np.float32).reshape(*shape, 2)
+@numba.njit(cache=True, nogil=True)
+def _coefficients(amplitude: npt.NDArray[np.float32], low: np.uint64, high: np.uint64) -> npt.NDArray[np.complex64]:
+    """Return random coefficients, real and imaginary parts uniform over +-2^15 amplitudes; the caller undoes the scale."""
+    out = np.empty(amplitude.shape, np.complex64)
+    bits = np.empty(amplitude.shape[1], np.uint64)
+    for i in range(amplitude.shape[0]):
+        for j in range(bits.size):
+            bits[j] = grain.bits_at(low, high, np.uint64(i * bits.size + j))
+        parts, scale = out[i].view(np.float32), amplitude[i]
+        for j in range(bits.size):
+            parts[2 * j] = np.float32(np.int32(bits[j] >> np.uint64(32)) >> np.int32(16)) * scale[j]
+            parts[2 * j + 1] = np.float32(np.int32(bits[j] & np.uint64(0xFFFFFFFF)) >> np.int32(16)) * scale[j]
+    return out
 
 
 def _amplitude(grid_hw: tuple[int, int], beta: float, f0: float, stretch: float, turns: float) -> npt.NDArray[np.float32]:

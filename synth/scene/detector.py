@@ -49,7 +49,8 @@ class _Chain(NamedTuple):
 
     pattern: FloatImage
     gain: FloatImage
-    nuc: FloatImage
+    nuc_rows: FloatImage
+    nuc_columns: FloatImage
     rows: npt.NDArray[np.float32]
     columns: npt.NDArray[np.float32]
     law: PixelLaw
@@ -102,14 +103,33 @@ def draw_noise(camera: VirtualCamera, *, rng: np.random.Generator) -> FrameNoise
     sensor, hw = camera.sensor, camera.frame_hw
     key = grain.draw_key(rng)
     t, tv, th, walk = (NOISE_MEMBERS[name].sample(sensor, 0.0, hw, rng) for name in ("t", "tv", "th", "column_walk"))
-    defects = camera.defects
-    is_off = (defects.kinds == BLINKING) & (rng.random(defects.kinds.size) < 0.5)
-    return FrameNoise(
-        key=key,
-        row_dn=(camera.row_dn + tv + t)[:, 0],
-        column_dn=(camera.column_dn + th + walk)[0],
-        defect_dn=np.where(is_off, 0.0, defects.levels_dn),
-    )
+    row_dn, column_dn = _sum_terms(camera.row_dn, tv, t, camera.column_dn, th, walk)
+    return FrameNoise(key, row_dn, column_dn, _defects_now(camera.defects.kinds, camera.defects.levels_dn, key.high, key.low))
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_terms(
+    v: FloatImage, tv: FloatImage, t: FloatImage, h: FloatImage, th: FloatImage, walk: FloatImage
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return all that belongs to rows (H,) and all that belongs to columns (W,)."""
+    rows, cols = np.empty(v.shape[0], np.float32), np.empty(h.shape[1], np.float32)
+    for i in range(rows.size):
+        rows[i] = v[i, 0] + tv[i, 0] + t[0, 0]
+    for j in range(cols.size):
+        cols[j] = h[0, j] + th[0, j] + walk[0, j]
+    return rows, cols
+
+
+@numba.njit(cache=True, nogil=True)
+def _defects_now(
+    kinds: npt.NDArray[np.int64], levels_dn: npt.NDArray[np.float64], low: np.uint64, high: np.uint64
+) -> npt.NDArray[np.float64]:
+    """Return the level of every defect; a blinking one is off in half of the frames. No pixel uses the key in this order."""
+    out = levels_dn.copy()
+    for k in range(out.size):
+        if kinds[k] == BLINKING and grain.unit(grain.bits_at(low, high, np.uint64(k))) < 0.5:
+            out[k] = 0.0
+    return out
 
 
 def expose(signal_dn: FloatImage, camera: VirtualCamera, *, rng: np.random.Generator) -> Exposure:
@@ -144,70 +164,68 @@ def digitise(signal_dn: FloatImage, camera: VirtualCamera, noise: FrameNoise, wi
         raise ValueError(f"signal_dn must have the shape of its window {(row1 - row0, col1 - col0)}, got {signal_dn.shape}")
     raw: RawLevels = np.empty(signal_dn.shape, np.uint16)
     chain = _Chain(
-        camera.pattern_dn, camera.gain, camera.nuc_dn, noise.row_dn, noise.column_dn, camera.law,
+        camera.pattern_dn, camera.gain, camera.nuc_row_dn, camera.nuc_column_dn, noise.row_dn, noise.column_dn, camera.law,
         noise.key.low, noise.key.high, camera.sensor.offset_dn, camera.sensor.rail_dn, float(camera.sensor.raw_max),
     )  # fmt: skip
     saturated = _convert(signal_dn, row0, col0, chain, raw)
     defects = camera.defects
     inside = _defects_inside(defects, window, camera.frame_hw)
-    if inside.size:
+    if defects.pixels[inside].size:
         pixels, kinds, cols = defects.pixels[inside], defects.kinds[inside], camera.frame_hw[1]
-        saturated += _spoil(camera.nuc_dn, row0, col0, cols, pixels, kinds, noise.defect_dn[inside], chain.rail, chain.top, raw)
+        nuc, levels = (camera.nuc_row_dn, camera.nuc_column_dn), noise.defect_dn[inside]
+        saturated += _spoil(*nuc, row0, col0, cols, pixels, kinds, levels, chain.rail, chain.top, raw)
         _replace(raw, row0, col0, cols, pixels, defects.neighbours[inside])
     return Exposure(raw, int(saturated))
 
 
-def _defects_inside(defects: DefectMap, window: Box | None, hw: tuple[int, int]) -> npt.NDArray[np.int64]:
+def _defects_inside(defects: DefectMap, window: Box | None, hw: tuple[int, int]) -> npt.NDArray[np.int64] | slice:
     """Return the positions in the map of the defects inside a window."""
     if window is None:
-        return np.arange(defects.pixels.size)
+        return slice(None)
     rows, cols = defects.pixels // hw[1], defects.pixels % hw[1]
     row0, col0, row1, col1 = window
     return np.flatnonzero((rows >= row0) & (rows < row1) & (cols >= col0) & (cols < col1))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _convert(signal: FloatImage, row0: int, col0: int, chain: _Chain, raw: RawLevels) -> int:
     """Steps 8, 9 and 11-13 for every pixel; returns the number that met a rail."""
-    values, bench = np.empty(signal.shape[1], np.float32), grain.bench_for(signal.shape[1])
+    rows, cols = signal.shape
+    at_once = max(grain.RUN // cols, 1) if cols == chain.pattern.shape[1] else 1  # rows of a window do not adjoin
+    normals, bench = np.empty(at_once * cols, np.float32), grain.bench_for(at_once * cols)
     saturated = 0
-    for i in range(signal.shape[0]):
+    for i in range(rows):
         first = np.uint64((row0 + i) * chain.pattern.shape[1] + col0)
-        add_pixel_noise(chain.law, signal[i], bench, chain.low, chain.high, first, values)
+        if i % at_once == 0:
+            grain.fill_normals(normals[: min(at_once, rows - i) * cols], bench, chain.low, chain.high, first)
+        values = normals[i % at_once * cols : (i % at_once + 1) * cols]
+        add_pixel_noise(chain.law, signal[i], chain.low, chain.high, first, values)
         saturated += _finish(values, signal[i], row0 + i, col0, chain, raw[i])
     return saturated
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _finish(
     values: npt.NDArray[np.float32], signal: npt.NDArray[np.float32], row: int, col0: int, chain: _Chain, out: RawLevels
 ) -> int:
     """Add the fixed pattern to part of a row, clip, round and correct; returns the number that met a rail."""
     span = slice(col0, col0 + out.size)
     pattern, columns, along = chain.pattern[row, span], chain.columns[span], chain.rows[row]
+    gain, nuc, nuc_along = chain.gain[row % chain.gain.shape[0], span], chain.nuc_columns[0, span], chain.nuc_rows[row, 0]
     offset, zero, rail, top = np.float32(chain.offset), np.float32(0.0), np.float32(chain.rail), np.float32(chain.top)
+    saturated = np.int32(0)  # as wide as a pixel's value, so that the loop stays a vector's
     for k in range(out.size):
-        values[k] += pattern[k] + (along + columns[k])
-    if chain.gain.size > 0:
-        gain = chain.gain[row, span]
-        for k in range(out.size):
-            values[k] += gain[k] * (signal[k] - offset)
-    saturated = 0
-    for k in range(out.size):
-        saturated += int(values[k] < zero) + int(values[k] > rail)
-        values[k] = np.rint(min(max(values[k], zero), rail))
-    if chain.nuc.size > 0:
-        nuc = chain.nuc[row, span]
-        for k in range(out.size):
-            values[k] = min(max(np.rint(values[k] + nuc[k]), zero), top)
-    for k in range(out.size):
-        out[k] = np.uint16(np.int32(values[k]))
-    return saturated
+        value = values[k] + (pattern[k] + (along + columns[k])) + gain[k] * (signal[k] - offset)
+        saturated = np.int32(saturated + (np.int32(value < zero) | np.int32(value > rail)))
+        value = np.rint(min(max(value, zero), rail))
+        out[k] = np.uint16(np.int32(min(max(np.rint(value + (nuc_along + nuc[k])), zero), top)))
+    return int(saturated)
 
 
 @numba.njit(cache=True, nogil=True)
 def _spoil(
-    nuc: FloatImage,
+    nuc_rows: FloatImage,
+    nuc_columns: FloatImage,
     row0: int,
     col0: int,
     cols: int,
@@ -222,7 +240,7 @@ def _spoil(
     change = 0
     for k in range(pixels.size):
         row, col = pixels[k] // cols, pixels[k] % cols
-        residual = np.float64(nuc[row, col]) if nuc.size > 0 else 0.0
+        residual = np.float64(nuc_rows[row, 0] + nuc_columns[0, col])
         counted = np.rint(raw[row - row0, col - col0] - residual)
         change -= (counted <= 0.0) | (counted >= np.rint(rail))
         if kinds[k] == DEAD:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RawLevels = npt.NDArray[np.uint16]
 GreyLevels = npt.NDArray[np.uint8]
+Counts = npt.NDArray[np.int32]
 
 
 class _AgcBase(BaseModel):
@@ -182,8 +183,8 @@ def _look_up(table: GreyLevels, raw: RawLevels) -> GreyLevels:
 
 
 @numba.njit(cache=True, nogil=True)
-def _histogram(raw: RawLevels, raw_max: int) -> npt.NDArray[np.int64]:
-    counts = np.zeros(raw_max + 1, np.int64)
+def _histogram(raw: RawLevels, raw_max: int) -> Counts:
+    counts = np.zeros(raw_max + 1, np.int32)
     for i in range(raw.shape[0]):
         for j in range(raw.shape[1]):
             counts[raw[i, j]] += 1
@@ -191,7 +192,7 @@ def _histogram(raw: RawLevels, raw_max: int) -> npt.NDArray[np.int64]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _tail_levels(counts: npt.NDArray[np.int64], cut: int) -> tuple[int, int]:
+def _tail_levels(counts: Counts, cut: int) -> tuple[int, int]:
     """Return the levels with at most ``cut`` pixels below and above."""
     low, below = 0, counts[0]
     while below <= cut:
@@ -204,7 +205,7 @@ def _tail_levels(counts: npt.NDArray[np.int64], cut: int) -> tuple[int, int]:
     return low, max(high, low)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # a check for division by zero would keep the loops scalar
 def _linear_table(size: int, low: int, high: int, span: float, lift: float, max_gain: float) -> GreyLevels:
     gain = min(span / max(high - low, 1), max_gain)
     floor = lift * (255.0 - gain * (high - low))
@@ -214,8 +215,8 @@ def _linear_table(size: int, low: int, high: int, span: float, lift: float, max_
     return table
 
 
-@numba.njit(cache=True, nogil=True)
-def _plateau_table(counts: npt.NDArray[np.int64], plateau: int, span: float, lift: float, max_gain: float) -> GreyLevels:
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _plateau_table(counts: Counts, plateau: int, span: float, lift: float, max_gain: float) -> GreyLevels:
     """Cumulate the cut histogram from the middle of each bin; a bin rises by at most ``max_gain`` grey levels."""
     low, high = _tail_levels(counts, 0)
     total = 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
+import numba
 import numpy as np
 from pydantic import Field
 
@@ -23,12 +24,12 @@ def rising(key: str, points: Sequence[float], low: float, high: float) -> None:
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Return a draw uniform in [low, high)."""
-    return low + (high - low) * float(rng.random())
+    return low + (high - low) * rng.random()
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Return a draw whose logarithm is uniform, 0 < low <= high."""
-    return low * float(portable.exp(float(rng.random()) * float(portable.log(high / low))))
+    return float(_between_logs(low, high, rng.random()))
 
 
 def spread(rng: np.random.Generator, points: Sequence[float]) -> float:
@@ -40,19 +41,25 @@ def spread(rng: np.random.Generator, points: Sequence[float]) -> float:
 def log_spread(rng: np.random.Generator, points: Sequence[float]) -> float:
     """Return a draw as :func:`spread` does, log-uniform between neighbours; points > 0."""
     low, high, share = _between(rng, points)
-    return low * float(portable.exp(share * float(portable.log(high / low))))
+    return float(_between_logs(low, high, share))
+
+
+@numba.njit(cache=True, nogil=True)
+def _between_logs(low: float, high: float, share: float) -> float:
+    """Return low * (high / low)^share."""
+    return float(low * portable.exp(share * portable.log(high / low)))
 
 
 def _between(rng: np.random.Generator, points: Sequence[float]) -> tuple[float, float, float]:
     """Return two neighbouring points and how far between them the draw lies; one draw whatever their number."""
-    place = float(rng.random()) * (len(points) - 1)
+    place = rng.random() * (len(points) - 1)
     index = min(int(place), len(points) - 2)
     return points[index], points[index + 1], place - index
 
 
 def chance(rng: np.random.Generator, share: float) -> bool:
     """Return True with probability ``share``."""
-    return float(rng.random()) < share
+    return rng.random() < share
 
 
 def sign(rng: np.random.Generator, positive_share: float = 0.5) -> float:
@@ -62,7 +69,7 @@ def sign(rng: np.random.Generator, positive_share: float = 0.5) -> float:
 
 def weighted(rng: np.random.Generator, weights: Sequence[float]) -> int:
     """Return an index drawn with probability proportional to its weight; one draw whatever the length."""
-    remaining = float(rng.random()) * sum(weights)
+    remaining = rng.random() * sum(weights)
     for index, weight in enumerate(weights):
         remaining -= weight
         if remaining < 0.0:

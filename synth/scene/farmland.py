@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from synth.sample import FloatImage
@@ -83,4 +85,4 @@ def _copse(rng: np.random.Generator, hw: tuple[int, int], span: float) -> Leaf:
 def _power_law_size(rng: np.random.Generator, smallest: float, largest: float) -> float:
     """Return a draw with density r^-3 between the bounds (inverse of its distribution function)."""
     low, high = 1.0 / (smallest * smallest), 1.0 / (largest * largest)
-    return float(1.0 / np.sqrt(uniform(rng, high, low)))
+    return 1.0 / math.sqrt(uniform(rng, high, low))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synth.rng import Stream, keyed_generator
+from synth.rng import Stream
 from synth.sample import FloatImage, MaskLevels
 from synth.scene.config import SceneConfig
 from synth.scene.detector import digitise, draw_noise
@@ -87,10 +87,10 @@ class SceneRenderer:
         number, frame = divmod(index, self.stage.length)
         scene = self.stage.scene(number)
         composed = self._compose_single(scene) if self.config.sequence is None else self._compose(scene, frame)
-        noise = draw_noise(scene.camera, rng=keyed_generator(self.seed, Stream.NOISE, index))
+        noise = draw_noise(scene.camera, rng=self.stage.rngs.of(Stream.NOISE, index))
         exposure = digitise(composed.signal_dn, scene.camera, noise)
         sensor = self.stage.sensor
-        view = fit_view(exposure.raw, sensor, rng=keyed_generator(self.seed, Stream.VIEW, index))
+        view = fit_view(exposure.raw, sensor, rng=self.stage.rngs.of(Stream.VIEW, index))
         levels = show(exposure.raw, view)
         mask = np.zeros(self.config.frame_hw, np.uint8)
         for target in composed.targets:
@@ -104,7 +104,7 @@ class SceneRenderer:
         return SceneFrame(levels, exposure.raw, mask, truth)
 
     def _compose_single(self, scene: Scene) -> Composed:
-        signal = scene.background_dn.copy()
+        signal = scene.background_dn.copy() if scene.targets else scene.background_dn
         for target in scene.targets:
             insert(signal, target, hidden_level(scene.background_dn, target, scene.targets))
         return Composed(scene.background_dn, signal, scene.targets, scene.passing)

@@ -212,19 +212,26 @@ def _add_pairs(
         target[j] += (a * before[j] + b * after[j]) + (c * farther_before[j] + d * farther_after[j])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # a check for division by zero would keep the loop scalar
 def respond_in_place(
-    frame: npt.NDArray[np.float32], shading: npt.NDArray[np.float32], gain_dn_per_k: float, offset_dn: float
+    frame: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.float32],
+    columns: npt.NDArray[np.float32],
+    gain_dn_per_k: float,
+    offset_dn: float,
 ) -> None:
     """Turn apparent temperature into noise-free raw levels: offset + gain * vignetting * T.
 
     Args:
         frame: float32 (H, W) temperature relative to T0 in K; becomes raw DN.
-        shading: float32 (H, W) relative illumination.
+        rows: float32 (H,) and
+        columns: float32 (W,), the illumination is (rows + columns)^-2 (:func:`synth.scene.optics.vignetting_profiles`).
         gain_dn_per_k: Responsivity.
         offset_dn: Raw level of T0.
     """
     gain, offset = np.float32(gain_dn_per_k), np.float32(offset_dn)
     for i in range(frame.shape[0]):
-        for j in range(frame.shape[1]):
-            frame[i, j] = offset + gain * shading[i, j] * frame[i, j]
+        line, row = frame[i], rows[i]
+        for j in range(line.size):
+            widened = row + columns[j]
+            line[j] = offset + gain * line[j] / (widened * widened)

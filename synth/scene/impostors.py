@@ -19,6 +19,7 @@ Strengths are peaks in units of the local background sigma, log-uniform over the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ class Easel:
         """Draw a signed peak for a place of the frame, in the plane's unit, of at most so many sigmas."""
         at = (int(row) + self.margin_px, int(col) + self.margin_px)
         clutter = local_mean_sigma(self.plane, *at, WINDOW_PX)[1]
-        sigma = float(np.sqrt(clutter * clutter + self.noise * self.noise))
+        sigma = math.sqrt(clutter * clutter + self.noise * self.noise)
         return sign(self.rng, _BRIGHT_SHARE) * log_uniform(self.rng, min(self.scr[0], most), min(self.scr[1], most)) * sigma
 
 
@@ -167,7 +168,7 @@ class DetectorImpostor:
         """Return its level for a noise-free frame in raw DN."""
         row, col = self.row + self.rows // 2, self.col + self.cols // 2
         clutter = local_mean_sigma(frame_dn, row, col, WINDOW_PX)[1]
-        return self.sigmas * float(np.sqrt(clutter * clutter + noise_dn * noise_dn))
+        return self.sigmas * math.sqrt(clutter * clutter + noise_dn * noise_dn)
 
     def add_to(self, frame_dn: FloatImage, level_dn: float) -> None:
         """Add it to a noise-free frame; after the optics, so it has no spread."""

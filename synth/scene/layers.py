@@ -68,7 +68,7 @@ def paint_leaves(scene: FloatImage, leaves: list[Leaf], texture: FloatImage) -> 
     paint_table(scene, np.array([leaf.as_row() for leaf in leaves]).reshape(-1, LEAF_COLUMNS), texture)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def paint_table(scene: FloatImage, leaves: npt.NDArray[np.float64], texture: FloatImage) -> None:
     """Paint a table of patches over the scene in place; float64 (K, LEAF_COLUMNS), otherwise as :func:`paint_leaves`."""
     for k in range(leaves.shape[0]):
@@ -77,7 +77,7 @@ def paint_table(scene: FloatImage, leaves: npt.NDArray[np.float64], texture: Flo
         _paint_leaf(scene, texture, row, col, half_rows, half_cols, cosine, sine, kelvin, fall, gain, shape == ELLIPSE, ragged)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _paint_leaf(
     scene: FloatImage,
     texture: FloatImage,
@@ -114,7 +114,7 @@ _Pair = tuple[np.float32, np.float32]
 _Look = tuple[np.float32, np.float32, np.float32, np.float32]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _paint_ellipse_row(into: _Row, grain: _Row, along: _Row, depth: np.float32, turn: _Pair, size: _Pair, look: _Look) -> None:
     """Cover part of a row by an ellipse: ``depth`` and ``along`` are px from its centre, look is kelvin, fall, gain, ragged."""
     (cosine, sine), (kelvin, fall, gain, ragged) = turn, look

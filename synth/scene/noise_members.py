@@ -104,12 +104,15 @@ class LocalNoise:
     def __init__(self, sensor: SensorConfig) -> None:
         local = [member for member in NOISE_MEMBERS.values() if member.is_local]
         self._sensor = sensor
-        self._following = tuple(member for member in local if member.follows_level)
+        self._following = tuple(member.sigma for member in local if member.follows_level)
         self._steady = sum(member.variance(sensor, sensor.offset_dn) for member in local if not member.follows_level)
 
     def sigma_dn(self, level_dn: float) -> float:
         """Return the standard deviation at a noise-free raw level, DN."""
-        return math.sqrt(self._steady + sum(member.variance(self._sensor, level_dn) for member in self._following))
+        variance = self._steady
+        for sigma in self._following:
+            variance += sigma(self._sensor, level_dn) ** 2
+        return math.sqrt(variance)
 
 
 def pixel_law(sensor: SensorConfig) -> PixelLaw:
@@ -126,24 +129,21 @@ def pixel_law(sensor: SensorConfig) -> PixelLaw:
 def add_pixel_noise(
     law: PixelLaw,
     signal: npt.NDArray[np.float32],
-    bench: grain.Bench,
     low: np.uint64,
     high: np.uint64,
     first: np.uint64,
     out: npt.NDArray[np.float32],
 ) -> None:
-    """Write signal plus temporal pixel noise for consecutive pixels.
+    """Turn standard normals into signal plus temporal pixel noise, for consecutive pixels.
 
     Args:
         law: Noise law of the sensor.
         signal: float32 (n,), noise-free raw levels.
-        bench: Room for n items.
         low: First word of the frame's key.
         high: Second word of the frame's key.
         first: Index of the first pixel, row * W + col.
-        out: float32 (n,), overwritten.
+        out: float32 (n,), the normals of :func:`synth.scene.grain.fill_normals` for these pixels; overwritten.
     """
-    grain.fill_normals(out, bench, low, high, first)
     per_dn, zero = np.float32(law.electrons_per_dn), np.float32(0.0)
     at_zero, signal_free = np.float32(law.electrons_at_zero), np.float32(law.signal_free_variance)
     if law.kind == THERMAL:
@@ -173,29 +173,44 @@ def walk_along(num: int, *, rng: np.random.Generator) -> npt.NDArray[np.float32]
     Returns:
         float32 (num,), stationary, standard deviation 1 over the ensemble.
     """
-    profile = np.zeros(num)
-    for stay, steps in zip(WALK_STAY, rng.standard_normal((len(WALK_STAY), num)), strict=True):
-        _relax(steps, stay, profile)
-    return (profile / math.sqrt(len(WALK_STAY))).astype(np.float32)
+    profile: npt.NDArray[np.float32] = _relax(grain.normal_field((len(WALK_STAY), num), 1.0, key=grain.draw_key(rng)))
+    return profile
 
 
 @numba.njit(cache=True, nogil=True)
-def _relax(steps: npt.NDArray[np.float64], stay: float, profile: npt.NDArray[np.float64]) -> None:
-    state, kick = steps[0], math.sqrt(1.0 - stay * stay)
-    profile[0] += state
-    for k in range(1, steps.size):
-        state = stay * state + kick * steps[k]
-        profile[k] += state
+def _relax(steps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the mean of relaxations of unit variance, driven by the rows of ``steps``, times the root of their number."""
+    states, out = np.empty(len(WALK_STAY)), np.empty(steps.shape[1], np.float32)
+    for m in range(len(WALK_STAY)):
+        states[m] = steps[m, 0]
+    for k in range(out.size):
+        total = 0.0
+        for m in range(len(WALK_STAY)):
+            if k > 0:
+                states[m] = WALK_STAY[m] * states[m] + math.sqrt(1.0 - WALK_STAY[m] * WALK_STAY[m]) * steps[m, k]
+            total += states[m]
+        out[k] = np.float32(total / math.sqrt(len(WALK_STAY)))
+    return out
 
 
-def _shading(hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    """Return a gradient plus a bowl of mean 0 and deviation 1 over the frame (low-order radial + gradient)."""
+def shading_profiles(sensor: SensorConfig, hw: tuple[int, int], rng: np.random.Generator) -> tuple[FloatImage, FloatImage]:
+    """Draw the shading a correction leaves: a gradient plus a bowl (low-order radial + gradient), DN.
+
+    Args:
+        sensor: The sensor, its residual non-uniformity.
+        hw: Rows and columns.
+        rng: Camera stream.
+
+    Returns:
+        float32 (H, 1) and (1, W), each of mean 0; their sum has the declared deviation over the frame.
+    """
     down, right = (np.linspace(-1.0, 1.0, side) for side in hw)
     mix = rng.standard_normal(4)
     mix /= np.sqrt((mix * mix).sum())
     by_row = mix[0] * _unit(down) + mix[1] * _unit(down * down)
     by_col = mix[2] * _unit(right) + mix[3] * _unit(right * right)
-    return np.asarray(by_row[:, None] + by_col[None, :], dtype=np.float32)
+    sigma = _nuc_sigma(sensor, sensor.offset_dn)
+    return (sigma * by_row[:, None]).astype(np.float32), (sigma * by_col[None, :]).astype(np.float32)
 
 
 def _unit(profile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -205,8 +220,8 @@ def _unit(profile: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _tvh_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
     key = grain.draw_key(rng)
-    level, out = np.full(hw[0] * hw[1], level_dn, np.float32), np.empty(hw[0] * hw[1], np.float32)
-    add_pixel_noise(pixel_law(sensor), level, grain.bench_for(out.size), key.low, key.high, np.uint64(0), out)
+    level, out = np.full(hw[0] * hw[1], level_dn, np.float32), grain.normal_field(hw, 1.0, key=key).reshape(-1)
+    add_pixel_noise(pixel_law(sensor), level, key.low, key.high, np.uint64(0), out)
     return (out - level).reshape(hw)
 
 
@@ -225,10 +240,8 @@ def _ratio_member(name: str, axis: Axis, *, is_fixed: bool) -> NoiseMember:
         return float(getattr(sensor.noise, name)) * sensor.sigma_tvh_dn
 
     def sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-        if axis == "pixel":
-            return grain.normal_field(hw, sigma(sensor, level_dn), key=grain.draw_key(rng))
-        shape = {"row": (hw[0], 1), "column": (1, hw[1]), "frame": (1, 1)}[axis]
-        return np.asarray(sigma(sensor, level_dn) * rng.standard_normal(shape), dtype=np.float32)
+        shape = {"pixel": hw, "row": (hw[0], 1), "column": (1, hw[1]), "frame": (1, 1)}[axis]
+        return grain.normal_field(shape, sigma(sensor, level_dn), key=grain.draw_key(rng))
 
     return NoiseMember(name, axis, is_fixed, axis != "frame", sigma, sample)
 
@@ -238,7 +251,7 @@ def _walk_sigma(sensor: SensorConfig, level_dn: float) -> float:
 
 
 def _walk_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    return np.asarray(_walk_sigma(sensor, level_dn) * walk_along(hw[1], rng=rng)[None, :], dtype=np.float32)
+    return np.float32(_walk_sigma(sensor, level_dn)) * walk_along(hw[1], rng=rng)[None, :]
 
 
 def _gain_sigma(sensor: SensorConfig, level_dn: float) -> float:
@@ -254,7 +267,8 @@ def _nuc_sigma(sensor: SensorConfig, level_dn: float) -> float:
 
 
 def _nuc_sample(sensor: SensorConfig, level_dn: float, hw: tuple[int, int], rng: np.random.Generator) -> FloatImage:
-    return np.asarray(_nuc_sigma(sensor, level_dn) * _shading(hw, rng), dtype=np.float32)
+    by_row, by_col = shading_profiles(sensor, hw, rng)
+    return by_row + by_col
 
 
 def _rounding_sigma(sensor: SensorConfig, level_dn: float) -> float:

@@ -85,13 +85,30 @@ def vignetting_map(hw: tuple[int, int], loss: float) -> FloatImage:
     Returns:
         float32 (H, W), read-only: 1 in the middle, 1 - loss in the corners.
     """
-    down, right = (np.linspace(-1.0, 1.0, side) for side in hw)
-    corner = math.sqrt(1.0 / (1.0 - loss)) - 1.0
-    by_row, by_col = (np.square(axis) * (side * side) for axis, side in zip((down, right), hw, strict=True))
-    widened = 1.0 + corner * (by_row[:, None] + by_col[None, :]) / (hw[0] * hw[0] + hw[1] * hw[1])
-    shading: FloatImage = (1.0 / (widened * widened)).astype(np.float32)
+    by_row, by_col = vignetting_profiles(hw, loss)
+    widened = by_row[:, None] + by_col[None, :]
+    shading: FloatImage = np.asarray(1.0 / (widened * widened), dtype=np.float32)
     shading.flags.writeable = False
     return shading
+
+
+@lru_cache(maxsize=8)
+def vignetting_profiles(hw: tuple[int, int], loss: float) -> tuple[FloatImage, FloatImage]:
+    """Return 1 + tan^2 of the field angle as a sum; (rows + columns)^-2 is :func:`vignetting_map`.
+
+    Args:
+        hw: Rows and columns.
+        loss: Loss in the corner, 0..0.2.
+
+    Returns:
+        float32 (H,) and (W,), read-only.
+    """
+    corner = (math.sqrt(1.0 / (1.0 - loss)) - 1.0) / (hw[0] * hw[0] + hw[1] * hw[1])
+    by_row, by_col = (np.square(np.linspace(-side, side, side)) * corner for side in hw)
+    profiles = (1.0 + by_row).astype(np.float32), by_col.astype(np.float32)
+    for profile in profiles:
+        profile.flags.writeable = False
+    return profiles
 
 
 def vignette(kelvin: FloatImage, shading: FloatImage) -> FloatImage:

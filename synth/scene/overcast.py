@@ -51,7 +51,7 @@ def overcast(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource)
     return scene
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _add_banks(
     scene: FloatImage, bank: FloatImage, patch: FloatImage, strands: FloatImage, look: npt.NDArray[np.float32]
 ) -> None:

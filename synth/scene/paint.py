@@ -19,7 +19,7 @@ WINDOW_PX = 20
 _REACH_SIGMAS = 3.5
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def local_mean_sigma(plane: npt.NDArray[np.float32], row: int, col: int, half: int) -> tuple[float, float]:
     """Return mean and population standard deviation of the window of +-half px around a place."""
     centre = np.float64(plane[row, col])
@@ -36,7 +36,7 @@ def local_mean_sigma(plane: npt.NDArray[np.float32], row: int, col: int, half: i
     return centre + mean, np.sqrt(max(squares / num - mean * mean, 0.0))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_bar(
     plane: npt.NDArray[np.float32],
     row: float,
@@ -59,17 +59,23 @@ def add_bar(
     """
     cosine, sine = portable.cos_sin(turns)
     reach = half_length + _REACH_SIGMAS * sigma + 1.0
+    first, last = max(int(col - reach), 0), min(int(col + reach) + 2, plane.shape[1])
+    x = np.arange(first, max(last, first)) - col
+    exponents, shares, room = np.empty(x.size), np.empty(x.size, np.float32), np.empty(x.size, np.float32)
+    scale, most, level = 0.5 / (sigma * sigma), 0.5 * _REACH_SIGMAS * _REACH_SIGMAS, np.float32(peak)
     for i in range(max(int(row - reach), 0), min(int(row + reach) + 2, plane.shape[0])):
-        for j in range(max(int(col - reach), 0), min(int(col + reach) + 2, plane.shape[1])):
-            along = abs(cosine * (j - col) + sine * (i - row)) - half_length
-            across = cosine * (i - row) - sine * (j - col)
-            squared = across * across + (along * along if along > 0.0 else 0.0)
-            exponent = squared / (2.0 * sigma * sigma)
-            if exponent < 0.5 * _REACH_SIGMAS * _REACH_SIGMAS:
-                plane[i, j] += np.float32(peak * portable.exp(-exponent))
+        y = i - row
+        for j in range(x.size):
+            along, across = max(abs(cosine * x[j] + sine * y) - half_length, 0.0), cosine * y - sine * x[j]
+            exponents[j] = (across * across + along * along) * scale
+            shares[j] = np.float32(min(exponents[j], most))
+        portable.decay(shares, room)
+        into = plane[i, first : first + x.size]
+        for j in range(x.size):
+            into[j] += level * shares[j] if exponents[j] < most else np.float32(0.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def add_corner(
     plane: npt.NDArray[np.float32],
     texture: npt.NDArray[np.float32],

@@ -71,12 +71,7 @@ def gaussian_stamp(side: int, row: float, col: float, sigma_row_px: float, sigma
     Returns:
         float64 (side, side); the sum is 1 less the truncated tail.
     """
-    by_row = np.empty(side)
-    by_col = np.empty(side)
-    half = side // 2
-    for index in range(side):
-        by_row[index] = _pixel_share(index - half - row, sigma_row_px)
-        by_col[index] = _pixel_share(index - half - col, sigma_col_px)
+    by_row, by_col = _pixel_shares(side, row, sigma_row_px), _pixel_shares(side, col, sigma_col_px)
     out = np.empty((side, side))
     for i in range(side):
         for j in range(side):
@@ -85,6 +80,13 @@ def gaussian_stamp(side: int, row: float, col: float, sigma_row_px: float, sigma
 
 
 @numba.njit(cache=True, nogil=True)
-def _pixel_share(distance: float, sigma: float) -> float:
-    scale = 1.0 / (sigma * _SQRT2)
-    return 0.5 * (portable.erf((distance + 0.5) * scale) - portable.erf((distance - 0.5) * scale))
+def _pixel_shares(side: int, centre: float, sigma: float) -> npt.NDArray[np.float64]:
+    """Return the share of each pixel along one axis; neighbours share a border."""
+    out = np.empty(side)
+    scale, first = 1.0 / (sigma * _SQRT2), -0.5 - side // 2 - centre
+    below = portable.erf(first * scale)
+    for index in range(side):
+        above = portable.erf((first + index + 1.0) * scale)
+        out[index] = 0.5 * (above - below)
+        below = above
+    return out

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -52,9 +53,8 @@ class Refusal(IntEnum):
     NOT_REACHED = 4  # the solver ended farther from the request than 10 %: too few counts to build it from
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """A measured ratio.
+class Ratio(NamedTuple):
+    """A measured ratio; a named tuple because a target takes five of them.
 
     Attributes:
         level_dn: Mean over the mask, levels of the image.
@@ -218,7 +218,7 @@ def _geometry_refusal(window: Window, contrast: float) -> Refusal | None:
 
 def has_headroom(peak_dn: float, rail_dn: float) -> bool:
     """Tell whether a peak keeps :data:`HEADROOM` from both ends of the range; it does where there is no rail."""
-    return HEADROOM * rail_dn <= peak_dn <= (1.0 - HEADROOM) * rail_dn if np.isfinite(rail_dn) else True
+    return HEADROOM * rail_dn <= peak_dn <= (1.0 - HEADROOM) * rail_dn if math.isfinite(rail_dn) else True
 
 
 @numba.njit(cache=True, nogil=True)

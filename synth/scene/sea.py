@@ -18,6 +18,8 @@ from synth.scene.layers import paint_ridge
 from synth.scene.sheets import FieldSource
 from synth.scene.sky import elevation_gradient
 
+_FINE_STEP = np.float32(1.0 / 65536.0)
+
 
 def sea(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) -> tuple[FloatImage, float, float]:
     """Render a sea surface, with a horizon in most frames; glints are hard negatives (:mod:`synth.scene.impostors`).
@@ -90,7 +92,7 @@ def _paint_coast(rng: np.random.Generator, scene: FloatImage, horizon: float, fi
     paint_ridge(scene, outline_rows, texture, kelvin, 0.12 * abs(kelvin), 0.0, 0.0, 1.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def perspective(
     tile: npt.NDArray[Any],
     rows: int,
@@ -157,11 +159,15 @@ def _blend_around(
         done, at = done + num, 0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _stretch(into: npt.NDArray[np.float32], line: npt.NDArray[np.float32], start: float, step: float) -> None:
-    """Read a line at start + j * step, start and step > 0, linearly between its values."""
+    """Read a line at start + j * step, start and step > 0, linearly between its values.
+
+    Places are counted in steps of 2^-16 px, which four bytes hold for lines of up to 32,767 px.
+    """
+    first, stride = np.int32(start * 65536.0), np.int32(step * 65536.0)
     for j in range(into.size):
-        x = start + j * step
-        at = np.uint64(x)  # unsigned, so that no position counts from the end and the loop stays a vector's
-        share = np.float32(x - np.float64(at))
+        place = np.int32(first + np.int32(np.int32(j) * stride))
+        at = np.uint64(np.uint32(place) >> np.uint32(16))  # unsigned: no position counts from the end, the loop stays a vector's
+        share = np.float32(np.int32(place & np.int32(65535))) * _FINE_STEP
         into[j] = line[at] + share * (line[at + np.uint64(1)] - line[at])

@@ -7,6 +7,7 @@ share of its own maximum, connected to it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,9 +166,9 @@ def draw_blob(
             those below the blur of the camera give way to it.
         aspect: Bounds or quantiles of the ratio of its sigmas, uniform.
     """
-    least = float(np.sqrt(sigma_optics_px * sigma_optics_px + PIXEL_VARIANCE))
+    least = math.sqrt(sigma_optics_px * sigma_optics_px + PIXEL_VARIANCE)
     sigma = log_spread(rng, [max(point, least) for point in sigma_total_px])
-    root = float(np.sqrt(spread(rng, aspect)))
+    root = math.sqrt(spread(rng, aspect))
     along, across = (_optical(sigma * factor, sigma_optics_px) for factor in (root, 1.0 / root))
     return Gaussian(across, along, float(rng.random()))
 
@@ -237,7 +238,7 @@ def _finish(member: Member, stamp: Stamp, row: float, col: float, threshold: flo
     mask = peak_component(stamp, threshold)
     body = member.body
     if isinstance(body, Gaussian):
-        sigmas = [float(np.sqrt(s * s + PIXEL_VARIANCE)) for s in (body.sigma_row_px, body.sigma_col_px)]
+        sigmas = [math.sqrt(s * s + PIXEL_VARIANCE) for s in (body.sigma_row_px, body.sigma_col_px)]
         return RenderedMember(row + member.row, col + member.col, sigmas[0], sigmas[1], body.turns, stamp, mask)
     centre_row, centre_col, sigma_row, sigma_col, turns = _moments(stamp)
     return RenderedMember(centre_row, centre_col, sigma_row, sigma_col, turns, stamp, mask)
@@ -250,13 +251,13 @@ def _moments(stamp: Stamp) -> tuple[float, float, float, float, float]:
     flux = float(by_row.sum())
     row, col = float((places * by_row).sum()) / flux, float((places * by_col).sum()) / flux
     variances = (((places - row) ** 2 * by_row).sum() / flux, ((places - col) ** 2 * by_col).sum() / flux)
-    return row, col, float(np.sqrt(variances[0])), float(np.sqrt(variances[1])), 0.0
+    return row, col, math.sqrt(variances[0]), math.sqrt(variances[1]), 0.0
 
 
 def _optical(total_px: float, least_px: float) -> float:
     squared = total_px * total_px - PIXEL_VARIANCE
-    return max(least_px, float(np.sqrt(max(squared, 0.0))))
+    return max(least_px, math.sqrt(max(squared, 0.0)))
 
 
 def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return float(np.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2))
+    return math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from synth.rng import Stream, keyed_generator
 from synth.sample import FloatImage
-from synth.scene.clutter import add_moments, even_fast_length, periodic_field, periodic_sheet, power_law_field
+from synth.scene.clutter import even_fast_length, periodic_field, periodic_sheet, power_law_field
 from synth.scene.draws import log_uniform, uniform
 
 BLOCK_FRAMES = 1024
@@ -164,7 +164,9 @@ class SheetFields:
         self._side = even_fast_length(max(_LEAST_SIDE_PX, int(_SIDES * side_px)))
         self._specs = tuple(SheetSpec.draw(self._rng(number), kind) for number, kind in enumerate(SHEET_KINDS))
         self._table = np.array([(spec.beta, spec.f0, spec.stretch) for spec in self._specs])
-        self._sheets: dict[int, Sheet] = {}
+        # one array, for which numpy asks the system for large pages: windows lie anywhere in it
+        self._sheets = np.empty((len(SHEET_KINDS), self._side, self._side), np.int16)
+        self._drawn: set[int] = set()
 
     def field(
         self,
@@ -187,17 +189,27 @@ class SheetFields:
 
     def _nearest(self, beta: float, f0: float, stretch: float) -> Sheet:
         number = int(_nearest_of(self._table, beta, f0, stretch))
-        if number not in self._sheets:
+        if number not in self._drawn:
             rng, spec = self._rng(number), self._specs[number]
             SheetSpec.draw(rng, SHEET_KINDS[number])  # the coefficients follow the parameters in the same stream
             sheet = periodic_sheet(
                 rng, side=self._side, beta=spec.beta + self._tilt, f0=spec.f0, stretch=spec.stretch, turns=spec.turns
             )
-            self._sheets[number] = np.rint(sheet * np.float32(_LEVELS)).clip(-32768, 32767).astype(np.int16)
-        return self._sheets[number]
+            _to_levels(sheet, self._sheets[number])
+            self._drawn.add(number)
+        drawn: Sheet = self._sheets[number]
+        return drawn
 
     def _rng(self, number: int) -> np.random.Generator:
         return keyed_generator(self._seed, Stream.SHEETS, self._first + number)
+
+
+@numba.njit(cache=True, nogil=True)
+def _to_levels(field: FloatImage, out: Sheet) -> None:
+    most = np.float32(32767.0)
+    for i in range(field.shape[0]):
+        for j in range(field.shape[1]):
+            out[i, j] = np.int16(np.int32(np.rint(min(max(field[i, j] * np.float32(_LEVELS), -most), most))))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -236,7 +248,7 @@ class SheetCabinet:
         return self._blocks[block]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def cut_window(sheet: Sheet, row: int, col: int, mirror: int, rows: int, cols: int) -> npt.NDArray[np.float32]:
     """Cut a window out of a seamless sheet and standardise it.
 
@@ -280,19 +292,20 @@ def _shift_scale_back(target: npt.NDArray[np.float32], source: Sheet, shift: np.
         target[j] = (np.float32(source[last - np.uint64(j)]) - shift) * scale
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _standard(sheet: Sheet, row: int, col: int, rows: int, cols: int) -> tuple[np.float32, np.float32]:
-    """Return mean and inverse deviation of every fourth row of a window; sums by column, so they run side by side."""
+    """Return mean and inverse deviation of every fourth row of a window, from exact sums."""
     side = sheet.shape[0]
     head = min(cols, side - col)
-    totals = np.zeros(cols)
-    squares = np.zeros(cols)
-    num = 0
+    total, squares, num = 0, 0, 0
     for i in range(0, rows, 4):
         source = sheet[(row + i) % side]
         num += cols
-        add_moments(totals[:head], squares[:head], source[col : col + head])
-        add_moments(totals[head:], squares[head:], source[: cols - head])
-    mean = totals.sum() / num
-    variance = max(squares.sum() / num - mean * mean, 1e-30)
+        for part in (source[col : col + head], source[: cols - head]):
+            for j in range(part.size):
+                value = int(part[j])
+                total += value
+                squares += value * value
+    mean = total / num
+    variance = max(squares / num - mean * mean, 1e-30)
     return np.float32(mean), np.float32(1.0 / np.sqrt(variance))

@@ -76,7 +76,7 @@ def cumulus(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) 
     return scene
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _add_cloud(
     scene: FloatImage, shape: FloatImage, detail: FloatImage, shadow: FloatImage, look: npt.NDArray[np.float32]
 ) -> None:
@@ -118,20 +118,22 @@ def elevation_gradient(rng: np.random.Generator, hw: tuple[int, int], span_kelvi
         float32 (H, W), K.
     """
     rows, cols = hw
-    bend = uniform(rng, 0.2, 1.0)
-    down = np.arange(rows, dtype=np.float32) / np.float32(rows)
-    right = np.arange(cols, dtype=np.float32) / np.float32(cols) * np.float32(uniform(rng, -0.35, 0.35))
-    column = np.float32(span_kelvin) * (np.float32(1.0 - bend) * down + np.float32(bend) * down * down)
-    return _outer_sum(column, np.float32(span_kelvin) * right)
+    bend, tilt = uniform(rng, 0.2, 1.0), uniform(rng, -0.35, 0.35)
+    gradient: FloatImage = _gradient(rows, cols, span_kelvin, bend, tilt)
+    return gradient
 
 
-@numba.njit(cache=True, nogil=True)
-def _outer_sum(column: npt.NDArray[np.float32], row: npt.NDArray[np.float32]) -> FloatImage:
-    out = np.empty((column.size, row.size), np.float32)
-    for i in range(column.size):
-        into, level = out[i], column[i]
-        for j in range(row.size):
-            into[j] = level + row[j]
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _gradient(rows: int, cols: int, span: float, bend: float, tilt: float) -> FloatImage:
+    """Return span * ((1 - bend) * y + bend * y^2 + tilt * x) for y and x rising from 0 to 1 over the frame."""
+    out, right = np.empty((rows, cols), np.float32), np.empty(cols, np.float32)
+    for j in range(cols):
+        right[j] = np.float32(span * tilt * j / cols)
+    for i in range(rows):
+        into, down = out[i], i / rows
+        level = np.float32(span * ((1.0 - bend) * down + bend * down * down))
+        for j in range(cols):
+            into[j] = level + right[j]
     return out
 
 
@@ -175,7 +177,7 @@ def _relief(
     return shadow, mean, 1.0 / deviation if deviation > 0.0 else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _less_trail(height: FloatImage, detail: FloatImage, share: np.float32, pull: float, side: int) -> FloatImage:
     rows, cols = height.shape
     out = np.empty_like(height)

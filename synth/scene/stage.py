@@ -7,6 +7,7 @@ belong to single frames.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from synth.rng import Stream, keyed_generator
+from synth.rng import KeyedGenerators, Stream
 from synth.sample import FloatImage
 from synth.scene.backdrops import Backdrop, paint_backdrop
 from synth.scene.camera import VirtualCamera
@@ -41,7 +42,7 @@ from synth.scene.sheets import DrawnFields, FieldSource, SheetCabinet
 from synth.scene.site import Site, Standing
 from synth.scene.trajectories import STANDING, draw_line_of_sight, draw_path
 from synth.scene.truth import ImpostorTruth, Regime
-from synth.scene.wishes import Wish, draw_count, draw_seam, draw_wish
+from synth.scene.wishes import Wish, draw_count, draw_seam, draw_wish, seam_share
 
 _KEPT_CAMERAS, _KEPT_SCENES = 4, 2
 _Value = TypeVar("_Value")
@@ -89,12 +90,12 @@ class Picture:
     Attributes:
         frame_dn: float32 (H, W), raw DN.
         impostors: Impostors of the canvas inside the frame.
-        stubs: Stripe stubs of this frame, not drawn yet.
+        stubs: Stripe stubs of this frame with their levels in raw DN, not drawn yet.
     """
 
     frame_dn: FloatImage
     impostors: tuple[ImpostorTruth, ...]
-    stubs: tuple[DetectorImpostor, ...]
+    stubs: tuple[tuple[DetectorImpostor, float], ...]
 
 
 class Stage:
@@ -109,7 +110,7 @@ class Stage:
     """
 
     def __init__(self, config: SceneConfig, seed: int) -> None:
-        self.config, self.seed = config, seed
+        self.config, self.rngs = config, KeyedGenerators(seed)
         self.sensor = config.resolved_sensor()
         self.length = 1 if config.sequence is None else config.sequence.length
         self._reach_px = 0 if config.sequence is None else config.sequence.sight_reach_px
@@ -118,6 +119,10 @@ class Stage:
         self.noise_dn = noise_sigma_dn(self.sensor, self.sensor.offset_dn)
         self.plates = None if config.plates is None else PlateLibrary(config.plates)
         self._sheets = SheetCabinet(seed, max(config.frame_hw) + 2 * self.margin_px, config.clutter_tilt)
+        self._regimes = sorted(config.regimes)  # never the order they were written in
+        self._regime_weights = tuple(config.regimes[name] for name in self._regimes)
+        self._seam_share = seam_share(config)
+        self._impostor_scr = config.impostors.scr or (config.scr.low, config.scr.high)
         self._drawn = DrawnFields(config.clutter_tilt)
         self._cameras: OrderedDict[int, VirtualCamera] = OrderedDict()
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
@@ -136,18 +141,18 @@ class Stage:
         """Add hot pixels and stripe stubs to planes of a picture.
 
         Args:
-            picture: The picture they stand in; levels of stubs follow its clutter.
+            picture: The picture they stand in.
             hot_pixels: Defects of the scene with their levels.
             planes: float32 (H, W) raw DN, changed.
 
         Returns:
             All impostors of the frame.
         """
-        stubs = [(stub, stub.level_dn(picture.frame_dn, self.noise_dn)) for stub in picture.stubs]
-        for defect, level in (*hot_pixels, *stubs):
+        defects = (*hot_pixels, *picture.stubs)
+        for defect, level in defects:
             for plane in planes:
                 defect.add_to(plane, level)
-        return (*picture.impostors, *(defect.truth for defect, _ in (*hot_pixels, *stubs)))
+        return (*picture.impostors, *(defect.truth for defect, _ in defects))
 
     def _build(self, number: int) -> Scene:
         """Draw a scene: backdrop, line of sight, impostors, targets."""
@@ -162,10 +167,10 @@ class Stage:
         easel = self._easel(backdrop, rng)
         impostors = paint_scene_impostors(easel, self.config.impostors, self._fields(number))
         picture = self._picture(camera, backdrop, impostors, sight[reference], number, reference)
-        site = self._site(picture.frame_dn, camera, number, reference)
         drawn = draw_hot_pixels(rng, self.config.impostors, self._impostor_scr, self.config.frame_hw)
-        artefacts = paste_artefacts(site, self.config, camera, rng=rng) if sequence is None else ()
         hot_pixels = tuple((pixel, pixel.level_dn(picture.frame_dn, self.noise_dn)) for pixel in drawn)
+        site = self._site(picture.frame_dn, camera, number, reference)  # from here on the picture is the site's
+        artefacts = paste_artefacts(site, self.config, camera, rng=rng) if sequence is None else ()
         passing = (*self.with_defects(picture, hot_pixels, site.background_dn), *artefacts)
         for impostor in passing:
             site.avoid(impostor)
@@ -180,8 +185,7 @@ class Stage:
         is_plate = chance(rng, 0.0 if self.config.plates is None else self.config.plates.share)
         if self.plates is not None and is_plate:
             return self.plates.draw(rng, hw, self.margin_px, self._reach_px)
-        names = sorted(self.config.regimes)  # never the order they were written in
-        name = names[weighted(rng, [self.config.regimes[name] for name in names])]
+        name = self._regimes[weighted(rng, self._regime_weights)]
         canvas_hw = (hw[0] + 2 * self.margin_px, hw[1] + 2 * self.margin_px)
         return "", paint_backdrop(name, rng, canvas_hw, self._fields(number))
 
@@ -196,25 +200,29 @@ class Stage:
     ) -> Picture:
         rng = self._rng(Stream.FLICKER, number * self.length + frame)
         stubs = draw_stripe_stubs(rng, self.config.impostors, self._impostor_scr, self.config.frame_hw)
-        if backdrop.water_row is not None and self.config.sequence is not None:
-            backdrop = replace(backdrop, kelvin=backdrop.kelvin.copy())  # glints stay on one frame
-        glints = paint_glints(self._easel(backdrop, rng), self.config.impostors, backdrop)
-        whole = np.floor(sight_px + 0.5)
-        frame_dn = self._image(camera, backdrop, [int(value) for value in whole], sight_px - whole)
-        respond_in_place(frame_dn, camera.vignetting, self.sensor.gain_dn_per_k, self.sensor.offset_dn)
-        moved = (impostor.moved(*(float(value) for value in sight_px)) for impostor in (*impostors, *glints))
+        glints: tuple[ImpostorTruth, ...] = ()
+        if backdrop.water_row is not None:
+            if self.config.sequence is not None:
+                backdrop = replace(backdrop, kelvin=backdrop.kelvin.copy())  # glints stay on one frame
+            glints = paint_glints(self._easel(backdrop, rng), self.config.impostors, backdrop)
+        rows, cols = sight_px.tolist()
+        frame_dn = self._image(camera, backdrop, rows, cols)
+        respond_in_place(frame_dn, *camera.vignetting_profiles, self.sensor.gain_dn_per_k, self.sensor.offset_dn)
+        moved = (impostor.moved(rows, cols) for impostor in (*impostors, *glints))
         inside = tuple(impostor for impostor in moved if impostor.is_inside(self.config.frame_hw))
-        return Picture(frame_dn, inside, stubs)
+        return Picture(frame_dn, inside, tuple((stub, stub.level_dn(frame_dn, self.noise_dn)) for stub in stubs))
 
-    def _image(self, camera: VirtualCamera, backdrop: Backdrop, whole: list[int], rest: npt.NDArray[np.float64]) -> FloatImage:
-        """Apply optics, pixel and line of sight; a plate carries its own blur."""
+    def _image(self, camera: VirtualCamera, backdrop: Backdrop, down_px: float, right_px: float) -> FloatImage:
+        """Apply optics, pixel and line of sight, displaced by some px; a plate carries its own blur."""
+        whole = math.floor(down_px + 0.5), math.floor(right_px + 0.5)
+        rest = down_px - whole[0], right_px - whole[1]
         top, left = self.margin_px - whole[0], self.margin_px - whole[1]
         rows, cols = self.config.frame_hw
         is_plate = backdrop.regime is Regime.PLATE
-        if is_plate and not rest.any():
+        if is_plate and rest == (0.0, 0.0):
             return np.ascontiguousarray(backdrop.kelvin[top : top + rows, left : left + cols])
         sigma = blur_sigmas(camera.sigma_optics_px, jitter_sigma_px=self.sensor.jitter_sigma_px)[0]
-        down, right = (imaging_taps(0.0 if is_plate else sigma, float(shift), pixel=not is_plate) for shift in rest)
+        down, right = (imaging_taps(0.0 if is_plate else sigma, shift, pixel=not is_plate) for shift in rest)
         return image_canvas(backdrop.kelvin, down, right, top, left, rows, cols)
 
     def _site(self, frame_dn: FloatImage, camera: VirtualCamera, number: int, frame: int) -> Site:
@@ -224,7 +232,7 @@ class Stage:
         if self.config.scr.view_peak_dn is not None:
             counts = np.rint(np.clip(frame_dn, 0.0, self.sensor.raw_max)).astype(np.uint16)
             view = fit_view(counts, self.sensor, rng=self._rng(Stream.VIEW, index))
-        return Site(frame_dn.copy(), camera, self.config.scr, noise, view)
+        return Site(frame_dn, camera, self.config.scr, noise, view)
 
     def _place(
         self, site: Site, camera: VirtualCamera, number: int, reference: int, motion: np.random.Generator | None
@@ -233,7 +241,7 @@ class Stage:
         wishes = []
         for _ in range(draw_count(rng, self.config.targets)):
             wish = draw_wish(rng, self.config, camera)
-            seam_px = draw_seam(rng, self.config, wish)
+            seam_px = draw_seam(rng, self._seam_share, wish)
             path = STANDING if sequence is None or motion is None else draw_path(motion, sequence, reference)
             wishes.append(replace(wish, seam_px=seam_px, path=path) if seam_px or path is not STANDING else wish)
         apart = None if sequence is None else _apart(sequence, self.config.targets.min_spacing_px)
@@ -249,12 +257,8 @@ class Stage:
     def _draw_camera(self, camera_id: int) -> VirtualCamera:
         return VirtualCamera.draw(self.sensor, self.config.frame_hw, rng=self._rng(Stream.CAMERA, camera_id))
 
-    @property
-    def _impostor_scr(self) -> tuple[float, float]:
-        return self.config.impostors.scr or (self.config.scr.low, self.config.scr.high)
-
     def _rng(self, stream: Stream, index: int) -> np.random.Generator:
-        return keyed_generator(self.seed, stream, index)
+        return self.rngs.of(stream, index)
 
 
 def _apart(sequence: SequenceConfig, spacing_px: int) -> Apart:

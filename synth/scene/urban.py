@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,7 +31,7 @@ def urban(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource) ->
     zoom = log_uniform(rng, 1.0, 4.0)
     roll = uniform(rng, -0.012, 0.012)
     skyline = hw[0] * uniform(rng, 0.3, 0.85)
-    num_blocks = int(rng.integers(3, 12) / np.sqrt(zoom)) + 1
+    num_blocks = int(rng.integers(3, 12) / math.sqrt(zoom)) + 1
     for index in range(num_blocks):
         near = (index + 1) / num_blocks
         scale = zoom * (0.5 + 0.5 * near)

@@ -55,7 +55,7 @@ class Window:
     @property
     def num_ring(self) -> int:
         """Number of background pixels."""
-        return int(self.ring.sum())
+        return int(np.count_nonzero(self.ring))
 
     def crop(self, frame: Image) -> Image:
         """Return the window's part of a frame, a view."""

@@ -105,10 +105,12 @@ def seam_half_px(rng: np.random.Generator, rendered: RenderedTarget) -> int:
     return rendered.reach_px + 2 + int(rng.integers(3))
 
 
-def draw_seam(rng: np.random.Generator, config: SceneConfig, wish: Wish) -> int:
-    """Draw whether a target stands on a pasted patch, as often as patches are pasted without one; return its half side."""
+def seam_share(config: SceneConfig) -> float:
+    """Return the share of targets that stand on a pasted patch: as many patches as are pasted without a target."""
     mean = config.targets.mean_count
-    has_seams = config.sequence is None and mean > 0.0
-    if not chance(rng, config.impostors.seam_patch / mean if has_seams else 0.0):
-        return 0
-    return seam_half_px(rng, render_shape(wish.model, wish.row_subpx, wish.col_subpx))
+    return config.impostors.seam_patch / mean if config.sequence is None and mean > 0.0 else 0.0
+
+
+def draw_seam(rng: np.random.Generator, share: float, wish: Wish) -> int:
+    """Draw whether a target stands on a pasted patch, with probability :func:`seam_share`; return its half side, or 0."""
+    return seam_half_px(rng, render_shape(wish.model, wish.row_subpx, wish.col_subpx)) if chance(rng, share) else 0

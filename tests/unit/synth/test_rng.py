@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synth.rng import Stream, keyed_generator, keyed_hash, keyed_uniforms
+from synth.rng import KeyedGenerators, Stream, keyed_generator, keyed_hash, keyed_uniforms
 
 KEYED_HASHES = {
     (0, Stream.RESERVOIR, (0, 0, 0, 0)): 6732513527963993253,
@@ -110,3 +110,13 @@ def test_keyed_uniforms_are_one_value_an_element_of_broadcast_columns():
     # worst of 30 columns in standard deviations of a mean of 1000, and of all correlations between columns: 2.5 and 3.6
     assert np.abs(values.mean(axis=0) - 0.5).max() < 4 / np.sqrt(12_000)
     assert np.abs(np.corrcoef(values.T) - np.eye(30)).max() < 5 / np.sqrt(1000)
+
+
+def test_kept_generators_give_the_values_of_new_ones() -> None:
+    """Also after draws that leave a buffer and half a word behind."""
+    kept = KeyedGenerators(7)
+    for index in (3, 0, 2**40):
+        for stream in (Stream.NOISE, Stream.VIEW):
+            ours, new = kept.of(stream, index), keyed_generator(7, stream, index)
+            for draw in (lambda rng: rng.random(3), lambda rng: rng.integers(0, 5, 3, np.uint32), lambda rng: rng.normal(size=2)):
+                np.testing.assert_array_equal(draw(ours), draw(new))

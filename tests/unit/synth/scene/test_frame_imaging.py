@@ -75,5 +75,6 @@ def test_reach_and_margin() -> None:
 
 def test_response_applies_vignetting_gain_and_offset() -> None:
     frame = np.array([[1.0, 2.0]], np.float32)
-    respond_in_place(frame, np.array([[1.0, 0.5]], np.float32), 100.0, 6000.0)
+    rows, columns = np.array([0.5], np.float32), np.array([0.5, np.sqrt(2.0) - 0.5], np.float32)  # illuminated by 1 and 1/2
+    respond_in_place(frame, rows, columns, 100.0, 6000.0)
     assert frame.tolist() == [[6100.0, 6100.0]]
