@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -20,6 +21,8 @@ from pretrain.runtime.ema import ModelAverage
 from pretrain.runtime.optimizers import build_optimizer, set_learning_rate
 from pretrain.runtime.task import Task
 from synth.rng import Stream, keyed_hash
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +80,15 @@ class Learner:
         self._task, self._config, self._world = task, config, world
         on_gpu = world.device.type == "cuda"
         task.model.to(world.device)
-        if world.size > 1 and on_gpu:  # it refuses CPU tensors: there, statistics stay those of each rank
+        if world.size > 1 and on_gpu:
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
+        elif world.size > 1 and world.is_first and any(isinstance(part, nn.BatchNorm2d) for part in task.model.modules()):
+            _LOG.warning(
+                "batch normalisation on %d CPU processes: each uses the statistics of its own %d frames, so the result differs "
+                "from that of one process",
+                world.size,
+                config.batch // (world.size * config.accumulation),
+            )
         use_fast_layout(task.model, world.device)
         if config.compile:
             task.model.compile()

@@ -11,11 +11,12 @@ import sys
 import pytest
 import torch
 
-from pretrain.runtime.distributed import joined_world, resolve_device
+from pretrain.runtime.distributed import World, joined_world, resolve_device
+from pretrain.runtime.learner import Learner
 from pretrain.runtime.run_dir import RunDirectory
 from synth.errors import RecipeError
 from tests.conftest import REPOSITORY
-from tests.support.training import train_toy
+from tests.support.training import ToyNet, ToyTask, toy_config, train_toy
 
 TOLERANCE = 1e-5
 """On weights of order 0.1 to 1. Measured worst: 6e-8. A rank that sees wrong frames, or a gradient that is summed instead of
@@ -81,3 +82,12 @@ def test_one_process_needs_no_variables(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with joined_world("cpu") as world:
         assert (world.rank, world.size, world.is_first) == (0, 1, True)
+
+
+@pytest.mark.parametrize(("size", "norm", "warned"), [(2, "batch", True), (2, "group", False), (1, "batch", False)])
+def test_statistics_of_each_rank_are_named(monkeypatch, caplog, size, norm, warned):
+    """Batch statistics are synchronised on GPUs only: several CPU processes train another network than one does."""
+    monkeypatch.setattr("pretrain.runtime.learner.DistributedDataParallel", lambda module, **_: module)
+    task = ToyTask(ToyNet(norm), None, None)
+    Learner(task, toy_config(2, batch=8), World(torch.device("cpu"), 0, size))
+    assert any("each uses the statistics of its own 4 frames" in message for message in caplog.messages) == warned
