@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import CancelledError, Client, as_completed
+from distributed import Client, Future
 
 from pipelines.evaluate_job import Job, write_frame
 from synth.corpora import FrameRef
 from synth.errors import FoundryError, StoreError
+from synth.generate import stream_results
 
 WINDOW_PER_WORKER = 2
 """Tasks in flight per worker thread: one running, one waiting. A stop lets them end, and a frame may take half a minute."""
@@ -74,25 +75,10 @@ def _run_here(job: Job, refs: Sequence[FrameRef], should_stop: Callable[[], bool
 
 
 def _run_on(client: Client, job: Job, refs: Sequence[FrameRef], should_stop: Callable[[], bool]) -> _Results:
-    todo = iter(refs)
-    id_of: dict[Any, str] = {}
-    running = as_completed(with_results=True, raise_errors=False)
+    def submit(ref: FrameRef) -> Future[Any]:
+        return client.submit(write_frame, job, ref, pure=False)
 
-    def submit() -> None:
-        ref = None if should_stop() else next(todo, None)
-        if ref is not None:
-            future = client.submit(write_frame, job, ref, pure=False)
-            id_of[future.key] = ref.id
-            running.add(future)
-
-    for _ in range(WINDOW_PER_WORKER * max(1, sum(client.nthreads().values()))):
-        submit()
-    for future, result in running:
-        if isinstance(result, CancelledError):  # the scheduler is gone
+    for ref, result in stream_results(client, submit, refs, per_worker=WINDOW_PER_WORKER, should_stop=should_stop):
+        if isinstance(result, Exception) and not isinstance(result, FoundryError):
             raise result
-        error = result[1] if future.status == "error" else None
-        if error is not None and not isinstance(error, FoundryError):
-            raise error
-        yield id_of.pop(future.key), result if error is None else error
-        future.release()
-        submit()
+        yield ref.id, result
