@@ -17,6 +17,8 @@ from finetune.predict import Probabilities, predict_frames
 from pretrain.batch import Batch
 from synth.sample import FloatImage, Frame
 
+PLATEAU = 0.01
+"""IoU, a ratio, that the chosen threshold may give away on validation (our choice; 0.02 did as well)."""
 LARGEST_LOGIT = 8.0
 """Log-odds at the ends of the scale thresholds are chosen on (our choice): probabilities 0.0003 and 0.9997."""
 
@@ -85,20 +87,18 @@ def on_logit_scale(probability: Probabilities) -> FloatImage:
 
 
 def best_threshold(curves: Curves) -> tuple[float, float]:
-    """Return the probability of the highest pooled IoU and that IoU (a ratio); of equal ones the middle of the longest run.
+    """Return the threshold to use, a probability, and the highest pooled IoU over thresholds, a ratio.
+
+    The threshold is the middle of the longest run whose IoU is within PLATEAU of the highest: the peak itself is one frame's
+    doing. Chosen on halves of validation lists and held against the other halves, it was better than the peak for 6 of 6 nano
+    runs, by 0.05 to 0.3 points (NUAA and NUDT, 400 splits each).
 
     Args:
         curves: Of validation frames, never of test frames, over the logit scale.
     """
     best = float(curves.iou.max())
-    is_best = curves.iou >= best
-    runs: list[list[int]] = []
-    for index in range(len(is_best)):
-        if is_best[index]:
-            if runs and runs[-1][-1] == index - 1:
-                runs[-1].append(index)
-            else:
-                runs.append([index])
-    longest = max(runs, key=len)
-    level = float(curves.thresholds[longest[len(longest) // 2]])
+    is_good = np.concatenate([[False], curves.iou >= best - PLATEAU, [False]])
+    starts, stops = (np.flatnonzero(is_good[1:] & ~is_good[:-1]), np.flatnonzero(~is_good[1:] & is_good[:-1]))
+    longest = int(np.argmax(stops - starts))
+    level = float(curves.thresholds[(starts[longest] + stops[longest]) // 2])
     return float(special.expit(2.0 * LARGEST_LOGIT * (level - 0.5))), best

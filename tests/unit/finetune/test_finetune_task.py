@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,17 @@ def test_best_threshold_is_the_middle_of_the_longest_best_run():
     probability[2:4, 2:4] = 0.75
     threshold, iou = best_threshold(curves_of((probability, probability > 0.5)))
     assert iou == 1.0 and threshold == 0.5
+
+
+def test_best_threshold_prefers_a_plateau_to_a_spike():
+    """70 % from 0.25 to 0.5 of the scale, 70.5 % at one step further up: the plateau's middle, and the spike's IoU."""
+    iou = np.full(256, 0.3)
+    iou[64:128], iou[240] = 0.70, 0.705
+    curves = SimpleNamespace(iou=iou, thresholds=np.arange(256) / 256)
+    threshold, best = best_threshold(curves)  # type: ignore[arg-type]
+    assert best == 0.705 and threshold == pytest.approx(1 / (1 + np.exp(-16.0 * (0.375 - 0.5))))
+    iou[240] = 0.72
+    assert best_threshold(curves)[0] > 0.99, "2 points are worth it"  # type: ignore[arg-type]
 
 
 def test_best_threshold_weighs_misses_against_false_alarms():
