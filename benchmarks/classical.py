@@ -28,7 +28,7 @@ LITERAL: Mapping[str, tuple[Callable[[Grey], Grey], int, float, str]] = {
     "tllcm": (naive.tllcm, 3, 1e-9, ">= 25"),
     "ipi": (naive.ipi, 5, 1e-6, ">= 3"),
     "pstnn": (naive.pstnn, 10, 1e-6, ">= 3"),
-    "pstnn, slice by slice in numpy": (naive.pstnn_slices, 10, 1e-6, ""),
+    "pstnn, slice by slice in numpy": (naive.pstnn_slices, 10, 1e-6, ">= 3"),
 }
 """Method, and how the form differs -> literal form, frames it runs on, tolerance relative to the highest response, goal."""
 

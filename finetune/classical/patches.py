@@ -45,8 +45,9 @@ class PatchGrid:
         Args:
             frames_B1HW: (B, 1, H, W) of this grid's size, any dtype.
         """
-        pixels_NPP = _pixels(self).to(frames_B1HW.device)
-        return frames_B1HW.flatten(1)[:, pixels_NPP]
+        rows_R, cols_C = (torch.tensor(starts, device=frames_B1HW.device) for starts in (self.rows, self.cols))
+        windows = frames_B1HW[:, 0].unfold(1, self.size, 1).unfold(2, self.size, 1)
+        return windows[:, rows_R, cols_C[:, None]].flatten(1, 2)
 
     def merge(self, patches_BNPP: Tensor, how: Reconstruction) -> Tensor:
         """Return the frames of patches, (B, 1, H, W).
@@ -55,9 +56,23 @@ class PatchGrid:
             patches_BNPP: Floating (B, N, P, P).
             how: What overlaps become.
         """
+        if how == "mean":
+            return self._mean(patches_BNPP)
         index_XK, num_X = (table.to(patches_BNPP.device) for table in _covering(self))
         frames = [_reduce(patches_NPP.flatten(), index_XK, num_X, how) for patches_NPP in patches_BNPP]
         return torch.stack(frames).reshape(-1, 1, *self.hw)
+
+    def _mean(self, patches_BNPP: Tensor) -> Tensor:
+        """Return the frames whose pixels are the mean of the patches over them: columns of patches first, then frames."""
+        num_frames, (height, width), size = len(patches_BNPP), self.hw, self.size
+        columns = patches_BNPP.reshape(num_frames, len(self.cols), len(self.rows), size, size)
+        strips = patches_BNPP.new_zeros(num_frames, len(self.cols), height, size)
+        for k, row in enumerate(self.rows):
+            strips[:, :, row : row + size] += columns[:, :, k]
+        total_B1HW = patches_BNPP.new_zeros(num_frames, 1, height, width)
+        for k, col in enumerate(self.cols):
+            total_B1HW[..., col : col + size] += strips[:, k : k + 1]
+        return total_B1HW / _covering(self)[1].to(total_B1HW.device).view(height, width)
 
 
 def patch_grid(hw: tuple[int, int], size: int, step: int) -> PatchGrid:
@@ -105,15 +120,11 @@ def _covering(grid: PatchGrid) -> tuple[Tensor, Tensor]:
     return index_XK, num_X
 
 
-def _reduce(values_J: Tensor, index_XK: Tensor, num_X: Tensor, how: Reconstruction) -> Tensor:
+def _reduce(values_J: Tensor, index_XK: Tensor, num_X: Tensor, how: Literal["median", "last"]) -> Tensor:
     """Return the pixels of one frame, (X,)."""
     if how == "last":
         return values_J[_pick(index_XK, num_X - 1)]
-    unused = 0.0 if how == "mean" else torch.inf
-    stacked_XK = torch.cat([values_J, values_J.new_full((1,), unused)])[index_XK]
-    if how == "mean":
-        return stacked_XK.sum(dim=1) / num_X
-    sorted_XK = stacked_XK.sort(dim=1).values
+    sorted_XK = torch.cat([values_J, values_J.new_full((1,), torch.inf)])[index_XK].sort(dim=1).values
     return 0.5 * (_pick(sorted_XK, (num_X - 1) // 2) + _pick(sorted_XK, num_X // 2))
 
 

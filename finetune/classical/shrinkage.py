@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from finetune.classical.hermitian import spectrum
+
 TINY = torch.finfo(torch.float64).tiny
 """Smallest normal float64: what divisors are clamped to where 0/0 has to become 0."""
 
@@ -52,11 +54,11 @@ def map_spectrum(matrix: Tensor, shrink: Callable[[Tensor], Tensor]) -> tuple[Te
     Returns:
         The new matrix and its singular values, ascending, (..., D).
     """
-    squares, vectors = torch.linalg.eigh(_gram(matrix))
+    squares, largest = spectrum(_gram(matrix))
     values = squares.clamp(min=0.0).sqrt()
     shrunk = shrink(values)
-    first = values.shape[-1] - int((shrunk > 0.0).sum(dim=-1).max())
-    kept, gain = vectors[..., first:], (shrunk / values.clamp(min=TINY))[..., None, first:]
+    num_kept = int((shrunk > 0.0).sum(dim=-1).max())
+    kept, gain = largest(num_kept), (shrunk / values.clamp(min=TINY))[..., None, values.shape[-1] - num_kept :]
     if matrix.shape[-2] >= matrix.shape[-1]:
         return (matrix @ (kept * gain)) @ kept.mH, shrunk
     return kept @ ((kept * gain).mH @ matrix), shrunk

@@ -27,16 +27,18 @@ def structure_eigenvalues(grey_B1HW: Tensor, *, sigma_frame_px: float, sigma_pro
     down_B1HW, right_B1HW = _difference(smooth_B1HW, 2), _difference(smooth_B1HW, 3)
     products = (right_B1HW * right_B1HW, right_B1HW * down_B1HW, down_B1HW * down_B1HW)
     xx, xy, yy = (gaussian_3x3(product, sigma_products_px) for product in products)
-    root = ((xx - yy) ** 2 + 4.0 * xy**2).sqrt()
-    return 0.5 * (xx + yy + root), 0.5 * (xx + yy - root)
+    middle, half = 0.5 * (xx + yy), 0.5 * (xx - yy)
+    root = half.square_().addcmul_(xy, xy).sqrt_()
+    return middle + root, middle - root
 
 
 def gaussian_3x3(frames_B1HW: Tensor, sigma_px: float) -> Tensor:
     """Return frames smoothed by a normalised 3x3 Gaussian, symmetric borders; a constant frame stays constant exactly."""
     side = math.exp(-0.5 / sigma_px**2)
     padded = F.pad(frames_B1HW, (1, 1, 1, 1), mode="replicate")
-    rows = (padded[:, :, 1:-1] + side * (padded[:, :, :-2] + padded[:, :, 2:])) / (1.0 + 2.0 * side)
-    return (rows[..., 1:-1] + side * (rows[..., :-2] + rows[..., 2:])) / (1.0 + 2.0 * side)
+    rows = torch.add(padded[:, :, 1:-1], padded[:, :, :-2] + padded[:, :, 2:], alpha=side)
+    total = torch.add(rows[..., 1:-1], rows[..., :-2] + rows[..., 2:], alpha=side)
+    return total.div_((1.0 + 2.0 * side) ** 2)
 
 
 def span(frames_B1HW: Tensor) -> Tensor:

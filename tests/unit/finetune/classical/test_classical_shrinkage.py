@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from finetune.classical.iterate import iterate  # noqa: E402
+from finetune.classical.iterate import iterate, norms  # noqa: E402
 from finetune.classical.shrinkage import BLOCK_SIDE, map_spectrum, singular_values, soft_threshold  # noqa: E402
 from finetune.classical.structure import gaussian_3x3, min_max_scaled, structure_eigenvalues  # noqa: E402
 
@@ -104,3 +104,11 @@ def test_frames_leave_when_they_are_done():
     assert outcome.num_iterations_B.tolist() == [3, 1, 6, 7]
     assert outcome.target.tolist() == [1.0, 0.5, 1.0, 5.0 / 128]
     assert seen == [4, 3, 3, 2, 2, 2, 1]
+
+
+def test_norms_are_those_of_each_frame():
+    """Real, complex, lazily conjugated, and laid out in any order."""
+    for batch in (matrices((3, 4, 5, 6)), matrices((3, 4, 5), torch.complex128), matrices((3, 4, 5), torch.complex128).conj()):
+        expected = [float(frame.abs().square().sum().sqrt()) for frame in batch]
+        assert norms(batch).tolist() == pytest.approx(expected, rel=1e-14)
+        assert norms(batch.movedim(1, -1)).tolist() == pytest.approx(expected, rel=1e-14)
