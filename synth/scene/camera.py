@@ -14,7 +14,7 @@ import numpy as np
 from synth.sample import FloatImage
 from synth.scene.badpixels import DefectMap, draw_defects
 from synth.scene.draws import log_spread
-from synth.scene.noise_members import NOISE_MEMBERS, LocalNoise, PixelLaw, pixel_law, shading_profiles
+from synth.scene.noise_members import FRESH_TERMS, NOISE_MEMBERS, LocalNoise, PixelLaw, pixel_law, shading_profiles
 from synth.scene.optics import vignetting_map, vignetting_profiles
 from synth.scene.sensor_config import SensorConfig
 
@@ -40,6 +40,7 @@ class VirtualCamera:
         defects: Its bad pixels.
         law: Its temporal pixel noise.
         local_noise: Spread of the pixels of a flat window.
+        fresh_sigmas_dn: Standard deviation of each of the terms drawn for every frame, DN.
     """
 
     sensor: SensorConfig
@@ -56,6 +57,7 @@ class VirtualCamera:
     defects: DefectMap
     law: PixelLaw
     local_noise: LocalNoise
+    fresh_sigmas_dn: tuple[float, float, float, float]
 
     @property
     def nuc_dn(self) -> FloatImage:
@@ -75,6 +77,7 @@ class VirtualCamera:
         vh, v, h = (NOISE_MEMBERS[name].sample(sensor, sensor.offset_dn, frame_hw, rng) for name in ("vh", "v", "h"))
         gain = NOISE_MEMBERS["gain"].sample(sensor, sensor.offset_dn + 1.0, frame_hw, rng)  # per level of distance
         nuc_row, nuc_column = shading_profiles(sensor, frame_hw, rng)
+        t, tv, th, walk = (NOISE_MEMBERS[name].sigma(sensor, sensor.offset_dn) for name in FRESH_TERMS)
         absent = np.zeros((1, frame_hw[1]), np.float32)
         return cls(
             sensor=sensor,
@@ -91,4 +94,5 @@ class VirtualCamera:
             defects=draw_defects(sensor, frame_hw, rng=rng),
             law=pixel_law(sensor),
             local_noise=LocalNoise(sensor),
+            fresh_sigmas_dn=(t, tv, th, walk),
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
+import numba
 import numpy as np
 
 from synth.sample import FloatImage
-from synth.scene.draws import chance, log_uniform, sign, uniform
-from synth.scene.layers import ELLIPSE, Leaf, paint_leaves
+from synth.scene.draws import log_uniform, uniform
+from synth.scene.keyed_draws import Urn, between, happens, log_between, open_urn, share, sign_of, whole
+from synth.scene.layers import ELLIPSE, RECTANGLE, Leaf, paint_leaf
 from synth.scene.sheets import FieldSource
 
 
@@ -28,61 +28,53 @@ def farmland(rng: np.random.Generator, hw: tuple[int, int], fields: FieldSource)
     span = log_uniform(rng, 1.0, 7.0)
     texture = fields.field(rng, hw=hw, beta=uniform(rng, 2.2, 2.9), f0=1 / 80)
     scene = texture * np.float32(0.1 * span)
-    turns = float(rng.random())
-    leaves = [_parcel(rng, hw, turns, span) for _ in range(int(rng.integers(30, 60)))]
-    leaves += [_copse(rng, hw, span) for _ in range(int(rng.integers(0, 30)))]
-    leaves += [_road(rng, hw, turns, span) for _ in range(int(rng.integers(0, 3)))]
-    paint_leaves(scene, leaves, texture)
+    _paint_patches(scene, texture, open_urn(rng), float(rng.random()), span)
     haze = fields.field(rng, hw=hw, beta=3.2)
     scene += haze * np.float32(uniform(rng, 0.05, 0.25) * span)
     return scene
 
 
-def _parcel(rng: np.random.Generator, hw: tuple[int, int], turns: float, span: float) -> Leaf:
-    half = _power_law_size(rng, 0.06, 0.4) * min(hw)
-    warm = uniform(rng, -0.5, 0.5)
-    return Leaf(
-        row=uniform(rng, 0.0, hw[0]),
-        col=uniform(rng, 0.0, hw[1]),
-        half_rows=half * uniform(rng, 0.3, 1.0),
-        half_cols=half,
-        turns=turns + uniform(rng, -0.006, 0.006) + (0.25 if chance(rng, 0.4) else 0.0),
-        kelvin=span * warm * abs(warm) * 2.0,
-        texture=span * log_uniform(rng, 0.03, 0.2),
-        fall_kelvin=span * uniform(rng, -0.1, 0.1),
-        ragged_px=uniform(rng, 0.0, 1.5),
-    )
+@numba.njit(cache=True, nogil=True)
+def _paint_patches(scene: FloatImage, texture: FloatImage, urn: Urn, turns: float, span: float) -> None:
+    """Paint parcels, copses on them and roads over both; parcels and roads lie along ``turns`` or across."""
+    for _ in range(whole(urn, 30, 60)):
+        _paint_parcel(scene, texture, urn, turns, span)
+    for _ in range(whole(urn, 0, 30)):
+        _paint_copse(scene, texture, urn, span)
+    for _ in range(whole(urn, 0, 3)):
+        _paint_road(scene, texture, urn, turns, span)
 
 
-def _road(rng: np.random.Generator, hw: tuple[int, int], turns: float, span: float) -> Leaf:
-    return Leaf(
-        row=uniform(rng, 0.0, hw[0]),
-        col=uniform(rng, 0.0, hw[1]),
-        half_rows=log_uniform(rng, 0.6, 3.0),
-        half_cols=2.0 * max(hw),
-        turns=turns + (0.25 if chance(rng, 0.5) else 0.0) + uniform(rng, -0.02, 0.02),
-        kelvin=span * uniform(rng, 0.2, 0.7) * sign(rng, 0.7),
-        texture=0.05 * span,
-        ragged_px=0.4,
-    )
+@numba.njit(cache=True, nogil=True)
+def _paint_parcel(scene: FloatImage, texture: FloatImage, urn: Urn, turns: float, span: float) -> None:
+    half = _power_law_size(urn, 0.06, 0.4) * min(scene.shape)
+    warm = between(urn, -0.5, 0.5)
+    row, col = between(urn, 0.0, scene.shape[0]), between(urn, 0.0, scene.shape[1])
+    lean = turns + between(urn, -0.006, 0.006) + (0.25 if happens(urn, 0.4) else 0.0)
+    grain, fall = span * log_between(urn, 0.03, 0.2), span * between(urn, -0.1, 0.1)
+    size = half * between(urn, 0.3, 1.0), half
+    kelvin = span * warm * abs(warm) * 2.0
+    paint_leaf(scene, Leaf(row, col, size[0], size[1], lean, kelvin, grain, RECTANGLE, fall, between(urn, 0.0, 1.5)), texture)
 
 
-def _copse(rng: np.random.Generator, hw: tuple[int, int], span: float) -> Leaf:
-    half = _power_law_size(rng, 0.01, 0.09) * min(hw)
-    return Leaf(
-        row=uniform(rng, 0.0, hw[0]),
-        col=uniform(rng, 0.0, hw[1]),
-        half_rows=half,
-        half_cols=half * uniform(rng, 0.5, 1.0),
-        turns=float(rng.random()),
-        kelvin=span * uniform(rng, -0.5, 0.3),
-        texture=0.2 * span,
-        shape=ELLIPSE,
-        ragged_px=0.8 * half,
-    )
+@numba.njit(cache=True, nogil=True)
+def _paint_road(scene: FloatImage, texture: FloatImage, urn: Urn, turns: float, span: float) -> None:
+    row, col = between(urn, 0.0, scene.shape[0]), between(urn, 0.0, scene.shape[1])
+    lean = turns + (0.25 if happens(urn, 0.5) else 0.0) + between(urn, -0.02, 0.02)
+    half_rows, half_cols = log_between(urn, 0.6, 3.0), 2.0 * max(scene.shape)
+    kelvin = span * between(urn, 0.2, 0.7) * sign_of(urn, 0.7)
+    paint_leaf(scene, Leaf(row, col, half_rows, half_cols, lean, kelvin, 0.05 * span, RECTANGLE, 0.0, 0.4), texture)
 
 
-def _power_law_size(rng: np.random.Generator, smallest: float, largest: float) -> float:
+@numba.njit(cache=True, nogil=True)
+def _paint_copse(scene: FloatImage, texture: FloatImage, urn: Urn, span: float) -> None:
+    half = _power_law_size(urn, 0.01, 0.09) * min(scene.shape)
+    row, col = between(urn, 0.0, scene.shape[0]), between(urn, 0.0, scene.shape[1])
+    half_cols, kelvin = half * between(urn, 0.5, 1.0), span * between(urn, -0.5, 0.3)
+    paint_leaf(scene, Leaf(row, col, half, half_cols, share(urn), kelvin, 0.2 * span, ELLIPSE, 0.0, 0.8 * half), texture)
+
+
+@numba.njit(cache=True, nogil=True)
+def _power_law_size(urn: Urn, smallest: float, largest: float) -> float:
     """Return a draw with density r^-3 between the bounds (inverse of its distribution function)."""
-    low, high = 1.0 / (smallest * smallest), 1.0 / (largest * largest)
-    return 1.0 / math.sqrt(uniform(rng, high, low))
+    return float(1.0 / np.sqrt(between(urn, 1.0 / (largest * largest), 1.0 / (smallest * smallest))))

@@ -63,7 +63,7 @@ def normal_field(hw: tuple[int, int], sigma: float, *, key: GrainKey) -> FloatIm
         float32 (H, W).
     """
     out = np.empty(hw, np.float32)
-    _fill_field(out.reshape(-1), sigma, key.low, key.high)
+    fill_field(out.reshape(-1), sigma, key.low, key.high)
     return out
 
 
@@ -232,7 +232,8 @@ def _log_factorial(k: float) -> float:
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill_field(out: npt.NDArray[np.float32], sigma: float, low: np.uint64, high: np.uint64) -> None:
+def fill_field(out: npt.NDArray[np.float32], sigma: float, low: np.uint64, high: np.uint64) -> None:
+    """Write independent normals of a deviation under a key into float32 (n,)."""
     scale, bench = np.float32(sigma), bench_for(min(out.size, RUN))
     for first in range(0, out.size, RUN):
         run = out[first : first + RUN]

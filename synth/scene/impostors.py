@@ -20,8 +20,10 @@ Strengths are peaks in units of the local background sigma, log-uniform over the
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -80,12 +82,20 @@ Painter = Callable[[Easel, FieldSource], ImpostorTruth]
 
 
 def poisson(rng: np.random.Generator, mean: float) -> int:
-    """Return a Poisson count by multiplying uniforms (Knuth), in portable arithmetic; 0 <= mean <= 50."""
-    limit, product, count = float(portable.exp(-mean)), float(rng.random()), 0
-    while product > limit:
-        product *= float(rng.random())
-        count += 1
-    return count
+    """Return a Poisson count by inversion: one draw, in portable arithmetic; 0 <= mean <= 50."""
+    return bisect_right(_poisson_steps(mean), float(rng.random()))
+
+
+@lru_cache(maxsize=64)
+def _poisson_steps(mean: float) -> tuple[float, ...]:
+    """Return the distribution function at 0, 1, ... up to where it no longer rises."""
+    term = total = float(portable.exp(-mean))
+    steps = [total]
+    while total + term * mean / len(steps) > total or len(steps) < mean:
+        term *= mean / len(steps)
+        total += term
+        steps.append(total)
+    return tuple(steps)
 
 
 def paint_scene_impostors(easel: Easel, rates: ImpostorRates, fields: FieldSource) -> tuple[ImpostorTruth, ...]:

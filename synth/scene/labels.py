@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from synth.sample import BoolMask, FloatImage, MaskLevels
 from synth.scene.camera import VirtualCamera
-from synth.scene.scr import Window, measure_crop, measure_scr
+from synth.scene.psf import Stamp
+from synth.scene.scr import window_statistics
 from synth.scene.shapes import RenderedMember, RenderedTarget
 from synth.scene.site import Standing
-from synth.scene.stamps import connected_to, stamp_totals
+from synth.scene.stamp_masks import connected_to, stamp_totals
 from synth.scene.truth import Regime, ScrMode, TargetLevel, TargetTruth
+from synth.scene.window import window_box, window_parts, window_patch
+from synth.targets import SCR_SIGMA_FLOOR_DN
 
 
 class Labeller:
@@ -59,12 +63,12 @@ class Labeller:
         return tuple(truths)
 
     def _truth(self, target: Standing, member: RenderedMember, component: int) -> TargetTruth:
-        window = Window.around(member.mask, row=target.row, col=target.col, frame_hw=self._mask.shape, masks=self._mask)
-        bare = measure_scr(self._background, window)
-        noise = self._camera.local_noise.sigma_dn(bare.level_dn)
-        patch = window.patch(target.rendered.stamp, row=target.row, col=target.col)
-        contrast = target.amplitude_dn * measure_crop(patch, window).contrast_dn
-        flux, peak, energy, area_px = stamp_totals(member.stamp, member.mask)
+        level, sigma, contrast, scr_raw, scr_view, flux, peak, energy, area_px = _measure(
+            self._background, self._raw, self._view, self._mask, member.mask, member.stamp, target.rendered.stamp,
+            target.row, target.col,
+        )  # fmt: skip
+        contrast *= target.amplitude_dn
+        noise = self._camera.local_noise.sigma_dn(level)
         emitter = target.wish.emitter
         return TargetTruth(
             row_subpx=target.row + member.row,
@@ -81,9 +85,9 @@ class Labeller:
             component=component,
             scr_mode=self._mode,
             scr_requested=target.wish.scr,
-            scr_expected=contrast / math.sqrt(bare.sigma_dn * bare.sigma_dn + noise * noise),
-            scr_raw=measure_scr(self._raw, window).scr,
-            scr_view=measure_scr(self._view, window).scr,
+            scr_expected=contrast / math.sqrt(sigma * sigma + noise * noise),
+            scr_raw=scr_raw,
+            scr_view=scr_view,
             snr_matched=abs(target.amplitude_dn) * math.sqrt(energy) / self._camera.sensor.sigma_tvh_dn,
             background=self._regime,
             is_on_seam=target.wish.seam_px > 0,
@@ -91,6 +95,48 @@ class Labeller:
             range_km=np.nan if emitter is None else emitter.range_km,
             intensity_w_sr=np.nan if emitter is None else emitter.intensity_w_sr,
         )
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(
+    background: FloatImage,
+    raw: npt.NDArray[np.uint16],
+    view: npt.NDArray[np.uint8],
+    masks: MaskLevels,
+    mask: BoolMask,
+    member: Stamp,
+    stamp: Stamp,
+    row: int,
+    col: int,
+) -> tuple[float, float, float, float, float, float, float, float, int]:
+    """Measure a body of a target in every image at once.
+
+    Args:
+        background: float32 (H, W) noise-free frame without targets.
+        raw: uint16 (H, W).
+        view: uint8 (H, W).
+        masks: uint8 (H, W), all targets.
+        mask: bool (S, S), the body's mask.
+        member: float64 (S, S), the body's part of the target.
+        stamp: float64 (S, S), the whole target of unit peak.
+        row: Frame row of the stamps' middle pixel.
+        col: Frame column of it.
+
+    Returns:
+        Level under it and deviation around it of the background; contrast of the unit-peak target; ratio in raw counts and in
+        the view, NaN where it cannot be measured; sum, maximum and sum of squares of the body; pixels of its mask.
+    """
+    box = window_box(mask, row, col, masks.shape[0], masks.shape[1])
+    target, ring = window_parts(mask, row, col, masks, box)
+    rows, cols = slice(box[0], box[2]), slice(box[1], box[3])
+    level, _, _, sigma = window_statistics(background[rows, cols], target, ring)
+    inside, _, outside, _ = window_statistics(window_patch(stamp, row, col, box), target, ring)
+    counted, _, counted_ring, counted_sigma = window_statistics(raw[rows, cols], target, ring)
+    shown, _, shown_ring, shown_sigma = window_statistics(view[rows, cols], target, ring)
+    scr_raw = (counted - counted_ring) / counted_sigma if counted_sigma > 0.0 else np.nan
+    scr_view = (shown - shown_ring) / max(shown_sigma, SCR_SIGMA_FLOOR_DN)
+    flux, peak, energy, area_px = stamp_totals(member, mask)
+    return level, sigma, inside - outside, scr_raw, scr_view, flux, peak, energy, area_px
 
 
 def _parts(rendered: RenderedTarget) -> list[BoolMask]:

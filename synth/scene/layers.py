@@ -19,14 +19,14 @@ ELLIPSE = 1.0
 
 
 class Leaf(NamedTuple):
-    """One opaque patch; a named tuple because a frame has up to a hundred.
+    """One opaque patch; a named tuple because kernels take it.
 
     Attributes:
         row: Row of the centre in px.
         col: Column of the centre.
         half_rows: Half height in px.
         half_cols: Half width in px.
-        turns: Rotation in turns, 0..1.
+        turns: Rotation in turns, any number.
         kelvin: Apparent temperature.
         texture: Factor on the texture field inside the patch, K.
         shape: ``RECTANGLE`` or ``ELLIPSE``.
@@ -45,65 +45,42 @@ class Leaf(NamedTuple):
     fall_kelvin: float = 0.0
     ragged_px: float = 0.0
 
-    def as_row(self) -> tuple[float, ...]:
-        """Return it as a row of a table for :func:`paint_table`."""
-        return (
-            self.row, self.col, self.half_rows, self.half_cols, self.turns % 1.0,
-            self.kelvin, self.fall_kelvin, self.texture, self.shape, self.ragged_px,
-        )  # fmt: skip
+
+LEAF_COLUMNS = len(Leaf._fields)
+"""Columns of a table of leaves, the attributes of :class:`Leaf` in their order."""
 
 
-LEAF_COLUMNS = 10
-"""Columns of a table of leaves, in the order of :meth:`Leaf.as_row`."""
+@numba.njit(cache=True, nogil=True)
+def paint_table(scene: FloatImage, leaves: npt.NDArray[np.float64], texture: FloatImage) -> None:
+    """Paint a table of patches, float64 (K, LEAF_COLUMNS), far to near; otherwise as :func:`paint_leaf`."""
+    for k in range(leaves.shape[0]):
+        row, col, half_rows, half_cols, turns, kelvin, grain, shape, fall, ragged = leaves[k]
+        paint_leaf(scene, Leaf(row, col, half_rows, half_cols, turns, kelvin, grain, shape, fall, ragged), texture)
 
 
-def paint_leaves(scene: FloatImage, leaves: list[Leaf], texture: FloatImage) -> None:
-    """Paint patches over the scene in place, in list order.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def paint_leaf(scene: FloatImage, leaf: Leaf, texture: FloatImage) -> None:
+    """Paint a patch over the scene in place.
 
     Args:
         scene: float32 (H, W) apparent temperature in K, changed.
-        leaves: Patches, far to near.
+        leaf: The patch.
         texture: float32 (H, W) field of standard deviation 1.
     """
-    paint_table(scene, np.array([leaf.as_row() for leaf in leaves]).reshape(-1, LEAF_COLUMNS), texture)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def paint_table(scene: FloatImage, leaves: npt.NDArray[np.float64], texture: FloatImage) -> None:
-    """Paint a table of patches over the scene in place; float64 (K, LEAF_COLUMNS), otherwise as :func:`paint_leaves`."""
-    for k in range(leaves.shape[0]):
-        row, col, half_rows, half_cols, turns, kelvin, fall, gain, shape, ragged = leaves[k]
-        cosine, sine = portable.cos_sin(turns)
-        _paint_leaf(scene, texture, row, col, half_rows, half_cols, cosine, sine, kelvin, fall, gain, shape == ELLIPSE, ragged)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _paint_leaf(
-    scene: FloatImage,
-    texture: FloatImage,
-    row: float,
-    col: float,
-    half_rows: float,
-    half_cols: float,
-    cosine: float,
-    sine: float,
-    kelvin: float,
-    fall: float,
-    gain: float,
-    round_shape: bool,
-    ragged: float,
-) -> None:
     rows, cols = scene.shape
+    row, col, half_rows, half_cols = leaf.row, leaf.col, leaf.half_rows, leaf.half_cols
+    cosine, sine = portable.cos_sin(leaf.turns - np.floor(leaf.turns))
     reach_rows = abs(cosine) * half_rows + abs(sine) * half_cols + 1.0
     reach_cols = abs(cosine) * half_cols + abs(sine) * half_rows + 1.0
     first, last = max(0, int(col - reach_cols)), min(cols, int(col + reach_cols) + 2)
     if last <= first:
         return
     along = np.arange(first, last).astype(np.float32) - np.float32(col)
-    look = (np.float32(kelvin), np.float32(fall / half_rows), np.float32(gain), np.float32(ragged))
+    kelvin, fall = np.float32(leaf.kelvin), np.float32(leaf.fall_kelvin / half_rows)
+    look = (kelvin, fall, np.float32(leaf.texture), np.float32(leaf.ragged_px))
     turn, size = (np.float32(cosine), np.float32(sine)), (np.float32(half_rows), np.float32(half_cols))
     for i in range(max(0, int(row - reach_rows)), min(rows, int(row + reach_rows) + 2)):
-        if round_shape:
+        if leaf.shape == ELLIPSE:
             _paint_ellipse_row(scene[i, first:last], texture[i, first:last], along, np.float32(i - row), turn, size, look)
         else:
             _paint_rectangle_row(scene[i, first:last], texture[i, first:last], along, np.float32(i - row), turn, size, look)

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from synth.sample import BoolMask
+from synth.sample import BoolMask, FloatImage, MaskLevels
 from synth.scene.psf import Stamp
-from synth.scene.window import Image, Window
+from synth.scene.window import Image, Window, window_box, window_parts, window_patch
 from synth.targets import SCR_MIN_BACKGROUND_PX, SCR_SIGMA_FLOOR_DN
 
 HEADROOM = 0.02
@@ -38,8 +38,8 @@ TOLERANCE = 5e-4
 MAX_STEPS = 12
 
 __all__ = [
-    "Ratio", "Refusal", "Solution", "Window", "amplitude_expected", "amplitude_realised", "has_headroom", "measure_crop",
-    "measure_scr",
+    "Place", "Ratio", "Refusal", "Solution", "Window", "amplitude_at", "amplitude_expected", "amplitude_realised",
+    "has_headroom", "measure_crop", "measure_scr", "window_statistics",
 ]  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def measure_scr(frame: Image, window: Window) -> Ratio:
 
 def measure_crop(levels: Image, window: Window) -> Ratio:
     """Measure a target on the window's part of a frame; arguments as in :func:`measure_scr`."""
-    mean, peak, mean_ring, sigma = _statistics(levels, window.target, window.ring)
+    mean, peak, mean_ring, sigma = window_statistics(levels, window.target, window.ring)
     if levels.dtype == np.uint8:
         sigma = max(sigma, SCR_SIGMA_FLOOR_DN)
     if not sigma > 0.0:
@@ -130,13 +130,49 @@ def amplitude_expected(
     Returns:
         The amplitude, the same for every noise draw.
     """
-    contrast = _contrast(patch, window)
-    refusal = _geometry_refusal(window, contrast)
+    place = Place(window.num_ring, level_dn, level_dn, sigma_clutter_dn, _contrast(patch, window))
+    return amplitude_at(place, scr=scr, sigma_noise_dn=sigma_noise_dn, rail_dn=rail_dn)
+
+
+class Place(NamedTuple):
+    """What an expected ratio needs to know of a place.
+
+    Attributes:
+        num_ring: Number of background pixels.
+        level_dn: Mean over the mask of the frame without the target.
+        around_dn: mu_b of it.
+        sigma_dn: sigma_b of it.
+        contrast: mean_mask(s) - mean_ring(s) of the unit-peak target.
+    """
+
+    num_ring: int
+    level_dn: float
+    around_dn: float
+    sigma_dn: float
+    contrast: float
+
+    @classmethod
+    def of(cls, frame: FloatImage, mask: BoolMask, stamp: Stamp, row: int, col: int, masks: MaskLevels) -> Place:
+        """Survey a place without building a window: the same numbers at a fifth of the cost.
+
+        Args:
+            frame: float32 (H, W) frame without the target.
+            mask: bool (S, S), the target's mask.
+            stamp: float64 (S, S), the unit-peak target.
+            row: Frame row of the stamp's middle pixel.
+            col: Frame column of it.
+            masks: uint8 (H, W), masks of all other targets.
+        """
+        return cls(*_survey(frame, mask, stamp, row, col, masks))
+
+
+def amplitude_at(place: Place, *, scr: float, sigma_noise_dn: float, rail_dn: float) -> Solution:
+    """Return :func:`amplitude_expected` for a place that is surveyed already."""
+    refusal = _geometry_refusal(place.num_ring, place.contrast)
     if refusal is not None:
         return Solution(0.0, np.nan, refusal)
-    sigma = math.sqrt(sigma_clutter_dn * sigma_clutter_dn + sigma_noise_dn * sigma_noise_dn)
-    amplitude = scr * sigma / contrast
-    return Solution(amplitude, scr, None if has_headroom(level_dn + amplitude, rail_dn) else Refusal.NO_HEADROOM)
+    amplitude = scr * math.sqrt(place.sigma_dn * place.sigma_dn + sigma_noise_dn * sigma_noise_dn) / place.contrast
+    return Solution(amplitude, scr, None if has_headroom(place.level_dn + amplitude, rail_dn) else Refusal.NO_HEADROOM)
 
 
 def amplitude_realised(
@@ -160,7 +196,7 @@ def amplitude_realised(
         The amplitude and the ratio measured with it.
     """
     contrast = _contrast(patch, window)
-    refusal = _geometry_refusal(window, contrast)
+    refusal = _geometry_refusal(window.num_ring, contrast)
     if refusal is not None:
         return Solution(0.0, np.nan, refusal)
     at = counts if callable(counts) else _rounded_sum(counts, patch)
@@ -206,12 +242,12 @@ def _search(at: Callable[[float], Image], window: Window, start: float, scr: flo
 
 def _contrast(patch: Stamp, window: Window) -> float:
     """Return mean_mask(s) - mean_ring(s)."""
-    mean, _, mean_ring, _ = _statistics(patch, window.target, window.ring)
+    mean, _, mean_ring, _ = window_statistics(patch, window.target, window.ring)
     return float(mean - mean_ring)
 
 
-def _geometry_refusal(window: Window, contrast: float) -> Refusal | None:
-    if window.num_ring < SCR_MIN_BACKGROUND_PX:
+def _geometry_refusal(num_ring: int, contrast: float) -> Refusal | None:
+    if num_ring < SCR_MIN_BACKGROUND_PX:
         return Refusal.FEW_BACKGROUND
     return None if contrast >= LEAST_RING_CONTRAST else Refusal.NO_CONTRAST
 
@@ -222,7 +258,7 @@ def has_headroom(peak_dn: float, rail_dn: float) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _statistics(levels: Image, target: BoolMask, ring: BoolMask) -> tuple[float, float, float, float]:
+def window_statistics(levels: Image, target: BoolMask, ring: BoolMask) -> tuple[float, float, float, float]:
     """Return mean and maximum over the target, mean and population deviation over the ring."""
     origin = float(levels[0, 0])  # sums of differences keep their digits on a high level
     inside, peak, num_inside = 0.0, -np.inf, 0
@@ -241,3 +277,15 @@ def _statistics(levels: Image, target: BoolMask, ring: BoolMask) -> tuple[float,
     mean = total / max(num_ring, 1)
     variance = max(squares / max(num_ring, 1) - mean * mean, 0.0)
     return origin + inside / max(num_inside, 1), origin + peak, origin + mean, np.sqrt(variance)
+
+
+@numba.njit(cache=True, nogil=True)
+def _survey(
+    frame: FloatImage, mask: BoolMask, stamp: Stamp, row: int, col: int, masks: MaskLevels
+) -> tuple[int, float, float, float, float]:
+    """Return the fields of :class:`Place`."""
+    box = window_box(mask, row, col, frame.shape[0], frame.shape[1])
+    target, ring = window_parts(mask, row, col, masks, box)
+    mean, _, around, sigma = window_statistics(frame[box[0] : box[2], box[1] : box[3]], target, ring)
+    inside, _, outside, _ = window_statistics(window_patch(stamp, row, col, box), target, ring)
+    return int(ring.sum()), mean, around, sigma, inside - outside

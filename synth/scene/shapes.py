@@ -15,15 +15,9 @@ import numpy.typing as npt
 
 from synth.scene.draws import log_spread, spread, uniform
 from synth.scene.portable import cos_sin
-from synth.scene.psf import gaussian_stamp
-from synth.scene.stamps import (
-    Stamp,
-    connected_to,
-    mask_reach,
-    peak_component,
-    silhouette_stamp,
-    turned_gaussian_stamp,
-)
+from synth.scene.psf import Stamp, gaussian_stamp
+from synth.scene.stamp_masks import connected_to, mask_reach, peak_component, stamp_moments, unit_peak
+from synth.scene.stamps import silhouette_stamp, turned_gaussian_stamp
 from synth.scene.truth import TargetLevel
 
 PIXEL_VARIANCE = 1.0 / 12.0
@@ -204,21 +198,25 @@ def render_shape(model: TargetModel, row: float, col: float) -> RenderedTarget:
         col: Column offset.
     """
     side = 2 * int(reach_px(model) + 1.0) + 1
-    drawn = [_render_body(member.body, side, row + member.row, col + member.col) for member in model.members]
-    total = model.members[0].flux * drawn[0][0]
-    for member, (stamp, _) in zip(model.members[1:], drawn[1:], strict=True):
-        total = total + member.flux * stamp
+    if len(model.members) > 1:
+        return _render_group(model, side, row, col)
+    (member,) = model.members
+    drawn, cover = _render_body(member.body, side, row + member.row, col + member.col)
+    stamp, mask, reach = unit_peak(drawn, model.mask_threshold)
+    return RenderedTarget(stamp, cover, mask, mask, (_describe(member, stamp, mask, row, col),), reach)
+
+
+def _render_group(model: TargetModel, side: int, row: float, col: float) -> RenderedTarget:
+    """Add up the bodies of a group; none of them hides anything."""
+    drawn = [member.flux * _render_body(member.body, side, row + member.row, col + member.col)[0] for member in model.members]
+    total: Stamp = sum(drawn[1:], drawn[0])
     scale = 1.0 / float(total.max())
-    members = tuple(
-        _finish(member, stamp * (member.flux * scale), row, col, model.mask_threshold)
-        for member, (stamp, _) in zip(model.members, drawn, strict=True)
-    )
-    mask = lead = members[0].mask
-    for rendered in members[1:]:
-        mask = mask | rendered.mask
-    if len(members) > 1:
-        lead = connected_to(mask, int(members[0].stamp.argmax()))
-    return RenderedTarget(total * scale, drawn[0][1], mask, lead, members, mask_reach(mask))
+    stamps = [stamp * scale for stamp in drawn]
+    masks = [peak_component(stamp, model.mask_threshold) for stamp in stamps]
+    mask = np.logical_or.reduce(masks)
+    members = (_describe(*body, row, col) for body in zip(model.members, stamps, masks, strict=True))
+    lead = connected_to(mask, int(stamps[0].argmax()))
+    return RenderedTarget(total * scale, None, mask, lead, tuple(members), mask_reach(mask))
 
 
 def reach_px(model: TargetModel) -> float:
@@ -234,24 +232,13 @@ def _render_body(body: Gaussian | Silhouette, side: int, row: float, col: float)
     return turned_gaussian_stamp(side, row, col, body.sigma_row_px, body.sigma_col_px, body.turns), None
 
 
-def _finish(member: Member, stamp: Stamp, row: float, col: float, threshold: float) -> RenderedMember:
-    mask = peak_component(stamp, threshold)
+def _describe(member: Member, stamp: Stamp, mask: npt.NDArray[np.bool_], row: float, col: float) -> RenderedMember:
+    """Return a rendered body with its centre and sigmas; a silhouette's are those of its pixels, along rows and columns."""
     body = member.body
-    if isinstance(body, Gaussian):
-        sigmas = [math.sqrt(s * s + PIXEL_VARIANCE) for s in (body.sigma_row_px, body.sigma_col_px)]
-        return RenderedMember(row + member.row, col + member.col, sigmas[0], sigmas[1], body.turns, stamp, mask)
-    centre_row, centre_col, sigma_row, sigma_col, turns = _moments(stamp)
-    return RenderedMember(centre_row, centre_col, sigma_row, sigma_col, turns, stamp, mask)
-
-
-def _moments(stamp: Stamp) -> tuple[float, float, float, float, float]:
-    """Return flux centre and the total sigmas along rows and columns; a silhouette has no axes of its own (turns 0)."""
-    places = np.arange(stamp.shape[0]) - stamp.shape[0] // 2
-    by_row, by_col = stamp.sum(axis=1), stamp.sum(axis=0)
-    flux = float(by_row.sum())
-    row, col = float((places * by_row).sum()) / flux, float((places * by_col).sum()) / flux
-    variances = (((places - row) ** 2 * by_row).sum() / flux, ((places - col) ** 2 * by_col).sum() / flux)
-    return row, col, math.sqrt(variances[0]), math.sqrt(variances[1]), 0.0
+    if isinstance(body, Silhouette):
+        return RenderedMember(*stamp_moments(stamp), 0.0, stamp, mask)
+    sigma_row, sigma_col = (math.sqrt(s * s + PIXEL_VARIANCE) for s in (body.sigma_row_px, body.sigma_col_px))
+    return RenderedMember(row + member.row, col + member.col, sigma_row, sigma_col, body.turns, stamp, mask)
 
 
 def _optical(total_px: float, least_px: float) -> float:

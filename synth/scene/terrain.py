@@ -115,7 +115,7 @@ def _crown_row(rng: np.random.Generator, cols: int, base: float, level: float, g
     high = half * tall * (0.7 + 0.6 * draws[:, 2])
     row = base - 0.6 * high + half * 0.8 * draws[:, 3]
     kelvin = level + growth * (0.6 + 0.6 * draws[:, 4])
-    table = _table(row, col, high, half, kelvin, abs(growth) * np.array((-0.2, 0.25)), 0.35 * half)
+    table = _table(row, col, high, half, kelvin, 0.25 * abs(growth), -0.2 * abs(growth), 0.35 * half)
     return table[(col < cols) & (draws[:, 5] >= gap)]
 
 
@@ -129,7 +129,7 @@ def _bushes(rng: np.random.Generator, scene: FloatImage, base: float, level: flo
     half = size * (0.15 + depth) * (0.5 + 0.8 * draws[:, 1])
     kelvin = level + growth * (0.5 + 0.7 * draws[:, 2])
     high = half * (0.6 + 0.6 * draws[:, 3])
-    return _table(row, cols * draws[:, 4], high, half, kelvin, abs(growth) * np.array((-0.25, 0.3)), 0.5 * half)
+    return _table(row, cols * draws[:, 4], high, half, kelvin, 0.3 * abs(growth), -0.25 * abs(growth), 0.5 * half)
 
 
 def _table(
@@ -138,11 +138,12 @@ def _table(
     half_rows: npt.NDArray[np.float64],
     half_cols: npt.NDArray[np.float64],
     kelvin: npt.NDArray[np.float64],
-    fall_and_texture: npt.NDArray[np.float64],
+    texture: float,
+    fall_kelvin: float,
     ragged_px: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Return upright ellipses as a table of leaves (:meth:`synth.scene.layers.Leaf.as_row`)."""
+    """Return upright ellipses as a table of :class:`synth.scene.layers.Leaf`."""
     table = np.zeros((row.size, LEAF_COLUMNS))
     table[:, 0], table[:, 1], table[:, 2], table[:, 3], table[:, 5] = row, col, half_rows, half_cols, kelvin
-    table[:, 6:8], table[:, 8], table[:, 9] = fall_and_texture, ELLIPSE, ragged_px
+    table[:, 6], table[:, 7], table[:, 8], table[:, 9] = texture, ELLIPSE, fall_kelvin, ragged_px
     return table

@@ -48,8 +48,8 @@ class Window:
             masks: uint8 (H, W), masks of all targets of the frame, whether this one is among them or not.
         """
         others = np.zeros((0, 0), np.uint8) if masks is None else masks
-        box = _box(target_mask, row, col, *frame_hw)
-        target, ring = _parts(target_mask, row, col, others, box)
+        box = window_box(target_mask, row, col, *frame_hw)
+        target, ring = window_parts(target_mask, row, col, others, box)
         return cls(box, target, ring)
 
     @property
@@ -64,11 +64,11 @@ class Window:
 
     def patch(self, stamp: Stamp, *, row: int, col: int) -> Stamp:
         """Return a stamp, its middle pixel at (row, col) of the frame, on the window; float64 (h, w), 0 elsewhere."""
-        return _patch(stamp, row, col, self.box)
+        return window_patch(stamp, row, col, self.box)
 
 
 @numba.njit(cache=True, nogil=True)
-def _box(mask: BoolMask, row: int, col: int, num_rows: int, num_cols: int) -> tuple[int, int, int, int]:
+def window_box(mask: BoolMask, row: int, col: int, num_rows: int, num_cols: int) -> tuple[int, int, int, int]:
     """Return the bounding box of the mask's pixels inside the frame, grown by the margin and cut to the frame."""
     half = mask.shape[0] // 2
     top, left, bottom, right = num_rows, num_cols, 0, 0
@@ -86,7 +86,9 @@ def _box(mask: BoolMask, row: int, col: int, num_rows: int, num_cols: int) -> tu
 
 
 @numba.njit(cache=True, nogil=True)
-def _parts(mask: BoolMask, row: int, col: int, others: MaskLevels, box: tuple[int, int, int, int]) -> tuple[BoolMask, BoolMask]:
+def window_parts(
+    mask: BoolMask, row: int, col: int, others: MaskLevels, box: tuple[int, int, int, int]
+) -> tuple[BoolMask, BoolMask]:
     """Return the target's mask and the background pixels on a box of the frame."""
     row0, col0, row1, col1 = box
     half = mask.shape[0] // 2
@@ -114,7 +116,8 @@ def _clear(ring: BoolMask, row: int, col: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _patch(stamp: Stamp, row: int, col: int, box: tuple[int, int, int, int]) -> Stamp:
+def window_patch(stamp: Stamp, row: int, col: int, box: tuple[int, int, int, int]) -> Stamp:
+    """Return a stamp on a box of the frame, 0 elsewhere."""
     row0, col0, row1, col1 = box
     half = stamp.shape[0] // 2
     out = np.zeros((row1 - row0, col1 - col0))

@@ -120,3 +120,16 @@ def test_kept_generators_give_the_values_of_new_ones() -> None:
             ours, new = kept.of(stream, index), keyed_generator(7, stream, index)
             for draw in (lambda rng: rng.random(3), lambda rng: rng.integers(0, 5, 3, np.uint32), lambda rng: rng.normal(size=2)):
                 np.testing.assert_array_equal(draw(ours), draw(new))
+
+
+def test_scalars_drawn_ahead_are_the_uniforms_of_a_new_generator() -> None:
+    """Whatever was left over of the last index; a scalar integer is the uniform times its range, rounded down."""
+    kept = KeyedGenerators(7)
+    kept.of(Stream.VIEW, 1).random()
+    uniforms = keyed_generator(7, Stream.VIEW, 5).random(40).tolist()
+    assert [kept.of(Stream.VIEW, 5).random()] == uniforms[:1]
+    ours = kept.of(Stream.VIEW, 5)
+    assert [ours.random() for _ in uniforms] == uniforms
+    ours = kept.of(Stream.VIEW, 5)
+    assert [ours.integers(3, 10) for _ in uniforms] == [3 + int(7 * uniform) for uniform in uniforms]
+    assert ours.integers(4) in range(4) and ours.integers(0, 5, size=3).shape == (3,)

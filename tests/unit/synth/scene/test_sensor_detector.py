@@ -8,6 +8,8 @@ import pytest
 from synth.rng import Stream, keyed_generator
 from synth.scene.badpixels import BLINKING, DEAD, HOT, DefectMap, draw_defects
 from synth.scene.detector import VirtualCamera, digitise, draw_noise, expose, lag_share, respond
+from synth.scene.grain import draw_key
+from synth.scene.noise_members import FRESH_TERMS, NOISE_MEMBERS
 from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
 from synth.scene.psf import gaussian_stamp
 
@@ -235,3 +237,14 @@ def test_residual_of_the_presets_is_the_published_one() -> None:
 def test_lag_follows_the_time_constant() -> None:
     assert lag_share(UNCOOLED) == pytest.approx(1.0 - np.exp(-2.0))  # 50 Hz, 10 ms: two time constants a frame
     assert lag_share(SENSOR_PRESETS["cooled_mwir_15um_f4"]) == 1.0
+
+
+@pytest.mark.parametrize("sensor", ALL, ids=lambda sensor: sensor.name)
+def test_the_noise_of_a_frame_is_that_of_the_registry(sensor: SensorConfig) -> None:
+    """All terms are drawn in one call: to the bit what the members give one by one, whose variance is tested."""
+    camera, rng = camera_of(sensor), noise_rng(3)
+    noise = draw_noise(camera, rng=noise_rng(3))
+    assert noise.key == draw_key(rng)
+    t, tv, th, walk = (NOISE_MEMBERS[name].sample(sensor, 0.0, HW, rng) for name in FRESH_TERMS)
+    np.testing.assert_array_equal(noise.row_dn, (camera.row_dn + tv + t)[:, 0])
+    np.testing.assert_array_equal(noise.column_dn, (camera.column_dn + th + walk)[0])

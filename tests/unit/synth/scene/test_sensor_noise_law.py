@@ -7,8 +7,9 @@ import pytest
 
 from synth.rng import Stream, keyed_generator
 from synth.scene.detector import VirtualCamera, expose
-from synth.scene.noise_members import NOISE_MEMBERS, NoiseMember, noise_sigma_dn, walk_along
+from synth.scene.noise_members import NOISE_MEMBERS, NoiseMember, noise_sigma_dn
 from synth.scene.presets import SENSOR_PRESETS, SensorConfig, sensor_named
+from synth.scene.walk import walk_along
 
 EXACT = sensor_named("cooled_mwir_15um_f4", name="exact_poisson", shot={"exact_poisson": True})
 SENSORS = {**SENSOR_PRESETS, EXACT.name: EXACT}
