@@ -13,6 +13,7 @@ import torch
 
 from finetune.recipe import DataConfig
 from pretrain.frames import FramePool, open_pool
+from pretrain.sources import is_store, pixels_sha256
 from synth import Corpus, open_corpus, open_store
 from synth.corpora.decode import hash_pixels
 from synth.corpora.lists import hash_ids
@@ -57,7 +58,7 @@ def open_sources(paths: Sequence[Path], validation: Path | None, config: DataCon
         corpus = open_corpus(path, config.split, split_list=config.split_list)
         ids = training_ids(corpus, config)
         pools.append(open_pool(path, split=config.split, only=ids, device=device, split_list=config.split_list))
-        identities.append({"frames": len(ids), "ids_sha256": hash_ids(ids), "pixels_sha256": _pixels(pools[-1])})
+        identities.append({"frames": len(ids), "ids_sha256": hash_ids(ids), "pixels_sha256": pixels_sha256(pools[-1])})
     identity: dict[str, Any] = {"train": identities}
     if config.split == "trainval":
         return TrainingSources(tuple(pools), (), identity)
@@ -65,11 +66,6 @@ def open_sources(paths: Sequence[Path], validation: Path | None, config: DataCon
     identity["validation"] = {"frames": len(frames), "ids_sha256": hash_ids(frame.id for frame in frames)}
     _refuse_overlap(paths, pools, frames)
     return TrainingSources(tuple(pools), frames, identity)
-
-
-def is_store(path: Path) -> bool:
-    """Tell whether a path is a store rather than a folder of frames."""
-    return path.suffix == ".zarr" or (path / "manifest.json").is_file()
 
 
 def training_ids(corpus: Corpus, config: DataConfig) -> list[str]:
@@ -92,16 +88,6 @@ def training_ids(corpus: Corpus, config: DataConfig) -> list[str]:
     keys = np.array([int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") for name in ids], np.uint64)
     order = np.argsort(keyed_hash(config.subset_seed, Stream.SUBSET, keys), kind="stable")
     return sorted(ids[i] for i in order[: config.num_frames])
-
-
-def _pixels(pool: FramePool) -> str:
-    """Return a hash over the pixels and masks of a folder's frames, in order of their ids."""
-    digest = hashlib.sha256()
-    for index in range(len(pool)):
-        frame = pool.frame(index)
-        digest.update(f"{frame.id} {frame.max_level} {hash_pixels(frame.levels)} ".encode())
-        digest.update(b"" if frame.mask is None else hash_pixels(frame.mask).encode())
-    return digest.hexdigest()
 
 
 def _first_folder(paths: Sequence[Path]) -> Path:

@@ -34,6 +34,7 @@ class FinetuneTask:
     """
 
     best_metric: str | None = "val_best_iou"
+    trains_all: bool = True
 
     def __init__(self, model: Detector, validation: Sequence[Frame], device: torch.device, *, amp: bool) -> None:
         self.model: nn.Module = model

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from pretrain.runtime.weights import LoadReport, load_weights, save_weights
 from synth.errors import RefusalError
 from synth.rng import Stream, keyed_hash
 from synth.store.files import read_json, write_json
+
+_LOG = logging.getLogger(__name__)
 
 WEIGHTS_NAME = "weights.safetensors"
 RESULT_NAME = "result.json"
@@ -132,8 +135,14 @@ def _initialise(model: torch.nn.Module, init: Path | None, *, allow_partial: boo
     path = init / WEIGHTS_NAME if init.is_dir() else init
     report: LoadReport = load_weights(model, path, allow_partial=allow_partial)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if report.missing:
+        shown = ", ".join(report.missing[:5]) + (", ..." if len(report.missing) > 5 else "")
+        _LOG.warning("weights %s: %d tensors are not in it and start at random (%s)", path, len(report.missing), shown)
     counts = {"matched": len(report.matched), "missing": len(report.missing), "unexpected": len(report.unexpected)}
-    return {"kind": str(report.provenance.get("kind", "file")), "sha256": sha256, **counts}
+    origin = {"kind": str(report.provenance.get("kind", "file"))}
+    if "objectives" in report.provenance:
+        origin["objectives"] = report.provenance["objectives"]
+    return origin | {"sha256": sha256} | counts
 
 
 def _conclude(

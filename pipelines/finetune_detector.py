@@ -109,6 +109,9 @@ def _print_result(result: FinetuneResult, out: Path) -> None:
         print(f"stopped after step {result.step}; the same command goes on from there")
         return
     content = result.content
+    if (start := content["init"])["kind"] != "random":
+        learnt = f" by {' + '.join(start['objectives'])}" if "objectives" in start else ""
+        print(f"started from {start['kind']} weights{learnt}: {start['matched']} tensors matched, {start['missing']} missing")
     print(f"finished {content['steps']} steps; weights of step {content['step']} ({content['weights']})")
     if content["validation"]:
         print(f"validation: {_scores(content['validation'])}")

@@ -10,6 +10,13 @@ backbone_names()                                  -> the names it knows
 ``feed``       pools + order + views -> device batches
 ``views``      random views of frames, batched on the device
 ``runtime``    the step loop and all it needs
+``losses``     losses of segmentation maps, for pretraining and fine-tuning
+``compose``    synthetic targets and synthetic negatives in label-free views
+``objectives`` what is learnt from them, one objective a file
+``points``     places in composed frames and the encoder's features there
+``unlabelled`` pools without their labels, and what in them may be a target
+``settings``   what decides a pretraining; ``sources``, ``task``, ``health`` and ``train`` carry it out
+``segmenter``  what a network must offer to be pretrained
 """
 
 from pretrain.backbones import backbone_names, create_backbone

@@ -19,7 +19,8 @@ class Batch:
 
     Attributes:
         images_B1HW: float32 in [0, 1].
-        masks_B1HW: float32 in {0, 1}; where ``is_labelled_B`` is false, 0 but for pasted targets.
+        masks_B1HW: float32 in {0, 1}; where ``is_labelled_B`` is false, 0 but for pasted targets, and in label-free pretraining
+            for what may be a target (``pretrain.unlabelled``).
         valid_B1HW: bool; false on padding, which losses leave out.
         is_labelled_B: bool; false where the mask is unknown, which is not empty.
         positions: int64 (B,), positions in the training order: the key of everything random about a sample.

@@ -18,9 +18,10 @@ from torch import Tensor
 from pretrain.frames import Fetched, FramePool
 from pretrain.material import DONOR_PX, Donors
 from pretrain.view_config import NoiseMix, PatchTurn, Radiometry, ViewConfig, Warp
-from pretrain.view_ops import blur, gather_levels, keyed_normals, move_pixels, paste_targets, stretch_windows, warp
+from pretrain.view_levels import both_ways, change_levels
+from pretrain.view_ops import gather_levels, move_pixels, paste_targets, stretch_windows, warp
 from pretrain.view_plan import Draw, Floats, Integers, draw_uniforms, plan_cuts, plan_patch_turns, valid_extent
-from synth.rng import Stream, keyed_hash
+from synth.rng import Stream
 
 __all__ = ["NoiseMix", "PatchTurn", "Radiometry", "View", "ViewConfig", "Views", "Warp"]
 
@@ -144,7 +145,7 @@ class Views:
             images, masks, valid = self._warp(images, masks, valid, draws)
         if self.config.noise_mix.probability:
             images = self._mix_noise(images, view, draws)
-        images = self._change_levels(images, positions, draws).clamp(0.0, 1.0)
+        images = change_levels(images, self.config.radiometry, self._seed, Stream.VIEW, positions)
         return View(images, masks, valid, view.origin_rc, view.frame_hw, view.valid_boxes)
 
     def _paste(self, images: Tensor, masks: Tensor, boxes: Integers, draws: Floats) -> tuple[Tensor, Tensor]:
@@ -163,8 +164,8 @@ class Views:
         at = np.flatnonzero(draws[:, Draw.AFFINE] < config.probability)
         if not len(at):
             return images, masks, valid
-        angle = np.radians(config.degrees) * _both_ways(draws[at, Draw.AFFINE_ANGLE])
-        scale = config.scale ** _both_ways(draws[at, Draw.AFFINE_SCALE])
+        angle = np.radians(config.degrees) * both_ways(draws[at, Draw.AFFINE_ANGLE])
+        scale = config.scale ** both_ways(draws[at, Draw.AFFINE_SCALE])
         rows = self._tensor(at)
         whole = images, masks, valid
         images, masks, valid = (part.index_select(0, rows) for part in whole)
@@ -189,31 +190,8 @@ class Views:
         image_weight = 1.0 if config.dc == "zero_mean" else 1.0 - alpha
         return images.index_copy(0, rows, image_weight * images.index_select(0, rows) + alpha * noise)
 
-    def _change_levels(self, images: Tensor, positions: Integers, draws: Floats) -> Tensor:
-        config = self.config.radiometry
-        if config.blur_px:
-            images = blur(images, self._floats(config.blur_px * draws[:, Draw.BLUR]))
-        if config.gamma:
-            exponent = (1 + config.gamma) ** _both_ways(draws[:, Draw.GAMMA])
-            images = images.clamp(min=0.0) ** self._floats(exponent)[:, None, None]
-        if config.gain:
-            images = images * self._floats(1 + config.gain * _both_ways(draws[:, Draw.GAIN]))[:, None, None]
-        if config.offset:
-            images = images + self._floats(config.offset * _both_ways(draws[:, Draw.OFFSET]))[:, None, None]
-        for name, size_hw in (("grain", self.hw), ("columns", (1, self.hw[1]))):
-            if sigma := getattr(config, name):
-                keys = keyed_hash(self._seed, Stream.VIEW, positions, np.int64(Draw[f"{name.upper()}_KEY"]))
-                sigmas = self._floats(sigma * draws[:, Draw[name.upper()]])[:, None, None]
-                images = images + sigmas * keyed_normals(self._tensor(keys.view(np.int64)), size_hw)
-        return images
-
     def _tensor(self, array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)
 
     def _floats(self, array: npt.NDArray[np.generic]) -> Tensor:
         return self._tensor(array.astype(np.float32))
-
-
-def _both_ways(uniforms: Floats) -> Floats:
-    """Spread [0, 1) over [-1, 1)."""
-    return 2 * uniforms - 1

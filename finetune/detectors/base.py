@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finetune.losses import LossConfig, segmentation_loss
+from finetune.losses import LossConfig, mean_over_maps
 from pretrain.backbones import Backbone
 from synth.errors import SourceError
 
@@ -135,11 +134,7 @@ class Detector(nn.Module, ABC):
             batch: Masks and what of them is valid.
         """
         maps = (*prediction.auxiliary, prediction.logits_B1HW)
-        parts: dict[str, Tensor] = {}
-        for logits in maps:
-            for name, value in segmentation_loss(self._loss, logits, batch.masks_B1HW, batch.valid_B1HW).items():
-                parts[name] = parts.get(name, torch.zeros_like(value)) + value / len(maps)
-        return parts
+        return mean_over_maps(self._loss, maps, batch.masks_B1HW, batch.valid_B1HW)
 
 
 def set_prior(last: nn.Module, probability: float) -> None:

@@ -4,6 +4,7 @@
 ``blocks``       convolution blocks that more than one family is built of
 ``res_unet``     residual encoder of ACM and ALCNet
 ``nested_unet``  encoder column of DNANet
+``tiny_vit``     TinyViT at stride 16, the image encoder of MobileSAM
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from pydantic import Field
 from pretrain.backbones.base import Backbone, BackboneConfig
 from pretrain.backbones.nested_unet import NestedUNet, NestedUNetConfig
 from pretrain.backbones.res_unet import ResUNet, ResUNetConfig
+from pretrain.backbones.tiny_vit import TinyViT, TinyViTConfig
 from synth.settings import check_choice, checked_settings
 
 __all__ = ["Backbone", "BackboneConfig", "BackboneSettings", "backbone_names", "build_backbone", "create_backbone"]
 
-BackboneSettings = Annotated[ResUNetConfig | NestedUNetConfig, Field(discriminator="kind")]
+BackboneSettings = Annotated[ResUNetConfig | NestedUNetConfig | TinyViTConfig, Field(discriminator="kind")]
 """Settings of any backbone, told apart by ``kind``."""
 
 _FAMILIES: dict[str, tuple[type[BackboneConfig], type[Any]]] = {
     "res_unet": (ResUNetConfig, ResUNet),
     "nested_unet": (NestedUNetConfig, NestedUNet),
+    "tiny_vit": (TinyViTConfig, TinyViT),
 }
 
 

@@ -27,6 +27,21 @@ class BatchNorm(nn.BatchNorm2d):
         return normalised
 
 
+class ImageNorm(nn.Module):
+    """Normalises every image by its own mean and standard deviation; the floor keeps flat frames flat (our choice: 0.03)."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return (x - mean) / (std + 0.03), float32."""
+        mean, scale = self.measure(images_BCHW)
+        return (images_BCHW.float() - mean) / scale
+
+    @staticmethod
+    def measure(images_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and std + 0.03 of every image, float32 (B, 1, 1, 1)."""
+        images = images_BCHW.float()
+        return images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True, correction=0) + 0.03
+
+
 def conv_norm(in_channels: int, channels: int, kernel_px: int = 3, stride: int = 1, *, bias: bool = False) -> nn.Sequential:
     """Return convolution and batch normalisation; padding keeps the size."""
     conv = nn.Conv2d(in_channels, channels, kernel_px, stride, kernel_px // 2, bias=bias)

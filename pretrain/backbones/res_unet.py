@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from pretrain.backbones.base import Backbone, BackboneConfig, Depth, Width
-from pretrain.backbones.blocks import BasicBlock, BatchNorm, conv_norm_act
+from pretrain.backbones.blocks import BasicBlock, BatchNorm, ImageNorm, conv_norm_act
 
 
 class ResUNetConfig(BackboneConfig):
@@ -77,16 +77,6 @@ def run_stages(maps: Tensor, stages: Sequence[nn.Module] | nn.ModuleList) -> tup
         maps = stage(maps)
         outputs.append(maps)
     return tuple(outputs)
-
-
-class ImageNorm(nn.Module):
-    """Normalises every image by its own mean and standard deviation; the floor keeps flat frames flat (our choice: 0.03)."""
-
-    def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return (x - mean) / (std + 0.03), float32."""
-        images = images_BCHW.float()
-        deviation = images.std((1, 2, 3), keepdim=True, correction=0)
-        return (images - images.mean((1, 2, 3), keepdim=True)) / (deviation + 0.03)
 
 
 def _stem(norm: nn.Module, in_channels: int, width: int, stride: int) -> nn.Sequential:

@@ -20,6 +20,8 @@ class OptimizerConfig(BaseModel):
         momentum: Of ``sgd``; the first beta of adam and adamw.
         beta2: Second beta of adam and adamw.
         clip_norm: Largest norm of the gradient, or null.
+        layer_decay: Factor of lr for each stage of the encoder on the way from the decoder to the images, so that a pretrained
+            encoder changes the less the earlier a stage is (ELECTRA, Clark et al., ICLR 2020; BEiT uses 0.65 to 0.9); 1: off.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +32,7 @@ class OptimizerConfig(BaseModel):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
     clip_norm: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
 
 class ScheduleConfig(BaseModel):

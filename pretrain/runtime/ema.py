@@ -12,6 +12,26 @@ import torch
 from torch import Tensor, nn
 
 
+@torch.no_grad()
+def move_average(state: Mapping[str, Tensor], present: Mapping[str, Tensor], decay: float, step: int) -> None:
+    """Move averaged tensors, in place, towards present ones; counters (integer buffers) are copied.
+
+    The first updates use the lower decay (1 + step) / (10 + step), as ``num_updates`` of TensorFlow's
+    ``ExponentialMovingAverage`` does, so that the random initial weights are soon forgotten.
+
+    Args:
+        state: The averages by name.
+        present: What they follow, the same names.
+        decay: Weight of the old average.
+        step: Number of the update, from 0.
+    """
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    averaged = [name for name, tensor in state.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_([state[n] for n in averaged], [present[n].detach() for n in averaged], weight)
+    for name in state.keys() - set(averaged):
+        state[name].copy_(present[name])
+
+
 class ModelAverage:
     """The average of a model's states.
 
@@ -27,23 +47,14 @@ class ModelAverage:
         self._decay = decay
         self.state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
-    @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take a model's state into the average.
-
-        The first updates use the lower decay (1 + step) / (10 + step), as ``num_updates`` of TensorFlow's
-        ``ExponentialMovingAverage`` does, so that the random initial weights are soon forgotten.
 
         Args:
             model: The network after the step.
             step: Number of the step, from 0.
         """
-        decay = min(self._decay, (1 + step) / (10 + step))
-        present = model.state_dict()
-        averaged = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.state[n] for n in averaged], [present[n].detach() for n in averaged], 1 - decay)
-        for name in self.state.keys() - set(averaged):
-            self.state[name].copy_(present[name])
+        move_average(self.state, model.state_dict(), self._decay, step)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over saved averages."""

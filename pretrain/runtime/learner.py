@@ -94,7 +94,9 @@ class Learner:
             task.model.compile()
         self._module: nn.Module = _TaskLoss(task)
         if world.size > 1:
-            self._module = DistributedDataParallel(self._module, gradient_as_bucket_view=True)
+            self._module = DistributedDataParallel(
+                self._module, gradient_as_bucket_view=True, find_unused_parameters=not task.trains_all
+            )
         self._optimizer = build_optimizer(task.model, config.optimizer)
         self.average = None if config.ema is None else ModelAverage(task.model, config.ema)
 

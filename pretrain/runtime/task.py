@@ -17,10 +17,13 @@ class Task(Protocol):
         model: The network; the loop moves it to the device, optimises all of its parameters that require gradients, and
             saves its ``state_dict``.
         best_metric: Key of :meth:`validate`'s result whose highest value marks the best state; None keeps no best.
+        trains_all: Whether every parameter that requires a gradient gets one in every step; where some may not, ranks must look
+            for them.
     """
 
     model: nn.Module
     best_metric: str | None
+    trains_all: bool
 
     def loss(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
         """Return the named parts of the loss, already weighted; their sum is minimised.

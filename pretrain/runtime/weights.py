@@ -84,6 +84,13 @@ def load_weights(model: nn.Module, path: Path, *, allow_partial: bool = False) -
         SourceError: The file cannot be read, or belongs to another architecture.
     """
     tensors, provenance = read_weights(path)
+    return fill_model(model, tensors, provenance, path, allow_partial=allow_partial)
+
+
+def fill_model(
+    model: nn.Module, tensors: Mapping[str, Tensor], provenance: dict[str, Any], path: Path, *, allow_partial: bool = False
+) -> LoadReport:
+    """Put tensors into a model by name and shape; arguments and errors as :func:`load_weights`, ``path`` for its messages."""
     own = model.state_dict()
     matched = [name for name, tensor in own.items() if name in tensors and tensors[name].shape == tensor.shape]
     missing, unexpected = sorted(own.keys() - set(matched)), sorted(tensors.keys() - own.keys())

@@ -53,6 +53,7 @@ class ToyTask:
     """
 
     best_metric: str | None = "score"
+    trains_all: bool = True
 
     def __init__(self, model: nn.Module, poison_from: int | None, signal_at: tuple[int, int] | None) -> None:
         self.model, self._poison_from, self._signal_at = model, poison_from, signal_at

@@ -1,0 +1,23 @@
+"""What decides a pretraining: the network, which is a detector of ``finetune``, and everything ``pretrain`` settles.
+
+It lives here because ``pretrain`` must not import ``finetune``, and ``finetune`` has no part in it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from finetune.detectors import DetectorSettings
+from pretrain.settings import PretrainSettings
+
+
+class PretrainRecipe(PretrainSettings):
+    """One pretraining.
+
+    Attributes:
+        name: Name of the recipe.
+        detector: The network, encoder and decoder; its own loss is for fine-tuning.
+    """
+
+    name: str = Field(min_length=1)
+    detector: DetectorSettings

@@ -1,0 +1,129 @@
+"""Losses of segmentation maps: soft IoU, cross entropy, Dice, hard-mined cross entropy with edge emphasis.
+
+All are computed in float32 whatever the autocast, ignore padding, and return their parts by name. Shapes: B batch, H rows,
+W columns; ``valid`` is False where pixels are padding.
+
+Sums are taken per image and averaged (``reduce: image``); ``reduce: batch`` pools all pixels of one process's batch, as ACM,
+DNANet and BasicIRSTD do, so its value depends on the number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional
+
+
+class LossConfig(BaseModel):
+    """Weights of the parts; a part of weight 0 is not computed.
+
+    Attributes:
+        soft_iou: Weight of 1 - (sum p t + 1) / (sum p + sum t - sum p t + 1) (ACM, DNANet: weight 1, reduce batch).
+        bce: Weight of the mean binary cross entropy.
+        dice: Weight of 1 - (2 sum p t + 1) / (sum p + sum t + 1).
+        hard_bce: Weight of the cross entropy of the hardest pixels of the batch.
+        reduce: Over which pixels soft IoU and Dice take their sums.
+        hard_keep: Share of pixels that ``hard_bce`` keeps (PAL, FEST: 0.5).
+        edge_weight: Factor of ``hard_bce`` on edge pixels (PAL, FEST: 4).
+        edge: ``intended`` weighs the 1-px ring of the mask; ``released`` weighs every pixel, as the code of PAL and FEST does,
+            which sets zeros of the edge map to 1 before it sets everything positive to the weight.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    soft_iou: float = Field(1.0, ge=0.0)
+    bce: float = Field(0.0, ge=0.0)
+    dice: float = Field(0.0, ge=0.0)
+    hard_bce: float = Field(0.0, ge=0.0)
+    reduce: Literal["image", "batch"] = "image"
+    hard_keep: float = Field(0.5, gt=0.0, le=1.0)
+    edge_weight: float = Field(4.0, ge=1.0)
+    edge: Literal["intended", "released"] = "intended"
+
+
+def segmentation_loss(config: LossConfig, logits_B1HW: Tensor, masks_B1HW: Tensor, valid_B1HW: Tensor) -> Mapping[str, Tensor]:
+    """Return the weighted parts of the loss, float32 scalars by name.
+
+    Args:
+        config: Which parts, and their weights.
+        logits_B1HW: Logits of any floating type.
+        masks_B1HW: Floating, in {0, 1}.
+        valid_B1HW: bool.
+    """
+    with torch.autocast(logits_B1HW.device.type, enabled=False):
+        logits, masks, valid = logits_B1HW.float(), masks_B1HW.float(), valid_B1HW.float()
+        parts = {}
+        if config.soft_iou:
+            parts["soft_iou"] = config.soft_iou * soft_iou(logits, masks, valid, config.reduce)
+        if config.bce:
+            parts["bce"] = config.bce * (_cross_entropy(logits, masks) * valid).sum() / valid.sum().clamp_min(1.0)
+        if config.dice:
+            parts["dice"] = config.dice * dice(logits, masks, valid, config.reduce)
+        if config.hard_bce:
+            parts["hard_bce"] = config.hard_bce * hard_bce(config, logits, masks, valid)
+    return parts
+
+
+def mean_over_maps(config: LossConfig, maps: Sequence[Tensor], masks_B1HW: Tensor, valid_B1HW: Tensor) -> Mapping[str, Tensor]:
+    """Return the parts of the loss, means over all supervised maps (deep supervision as in DNANet, Li et al., TIP 2022).
+
+    Args:
+        config: Which parts, and their weights.
+        maps: Logit maps, at least one, each (B, 1, H, W).
+        masks_B1HW: Floating, in {0, 1}.
+        valid_B1HW: bool.
+    """
+    parts: dict[str, Tensor] = {}
+    for logits in maps:
+        for name, value in segmentation_loss(config, logits, masks_B1HW, valid_B1HW).items():
+            parts[name] = parts.get(name, torch.zeros_like(value)) + value / len(maps)
+    return parts
+
+
+def soft_iou(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", "batch"]) -> Tensor:
+    """Return 1 - soft IoU with the smoothing 1 of YimianDai/open-acm and its descendants; arguments float32 (B, 1, H, W)."""
+    shared, either = _overlaps(logits, masks, valid, reduce)
+    return (1.0 - (shared + 1.0) / (either - shared + 1.0)).mean()
+
+
+def dice(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", "batch"]) -> Tensor:
+    """Return 1 - Dice with smoothing 1 (Milletari et al., V-Net, 3DV 2016, with sums instead of squares)."""
+    shared, either = _overlaps(logits, masks, valid, reduce)
+    return (1.0 - (2.0 * shared + 1.0) / (either + 1.0)).mean()
+
+
+def hard_bce(config: LossConfig, logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean cross entropy of the hardest pixels of the batch ("edgeSCE" of PAL and FEST; see :class:`LossConfig`).
+
+    A pixel is kept when its loss is at least the value at position floor((1 - keep) * N) of the sorted losses; ties are kept.
+    """
+    weights = torch.full_like(masks, config.edge_weight)
+    if config.edge == "intended":
+        weights = torch.where(mask_edges(masks), weights, torch.ones_like(weights))
+    losses = (_cross_entropy(logits, masks) * weights)[valid > 0]
+    if not losses.numel():
+        return logits.sum() * 0.0
+    position = min(int((1.0 - config.hard_keep) * losses.numel()), losses.numel() - 1)
+    limit = losses.detach().sort().values[position]
+    return losses[losses.detach() >= limit].mean()
+
+
+def mask_edges(masks_B1HW: Tensor) -> Tensor:
+    """Return the mask's own pixels that have one of 8 neighbours outside it, bool (B, 1, H, W); our reading of the edge ring."""
+    padded = functional.pad(1.0 - masks_B1HW, (1, 1, 1, 1), value=0.0)
+    return (masks_B1HW > 0.5) & (functional.max_pool2d(padded, 3, stride=1) > 0.5)
+
+
+def _overlaps(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", "batch"]) -> tuple[Tensor, Tensor]:
+    """Return sum p t, and sum p + sum t, one per image or one for the batch."""
+    probabilities, truth = torch.sigmoid(logits) * valid, masks * valid
+    dims = (1, 2, 3) if reduce == "image" else (0, 1, 2, 3)
+    return (probabilities * truth).sum(dims), (probabilities + truth).sum(dims)
+
+
+def _cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, masks, reduction="none")

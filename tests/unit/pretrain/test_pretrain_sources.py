@@ -1,0 +1,149 @@
+"""Which frames a pretraining sees: never test frames or their likes, never masks that nobody asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pretrain.frames import open_pool
+from pretrain.settings import PretrainData, PretrainSettings
+from pretrain.sources import open_pretrain_sources
+from pretrain.unlabelled import DoubtConfig, part_of, without_labels
+from synth.errors import LeakageError, SourceError
+from tests.support.builders import scene, write_corpus, write_mini_corpus
+from tests.support.stores import finished_store
+
+CPU = torch.device("cpu")
+
+
+def opened(*paths, held_out=1, uses_labels=False, peaks=3, **data):
+    config = PretrainData.model_validate(data)
+    return open_pretrain_sources(paths, config, DoubtConfig(peaks=peaks), held_out=held_out, uses_labels=uses_labels, device=CPU)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    frames = [scene(name, (40, 48), [(5 + 3 * i, 8, 8 + 3 * i, 12)]) for i, name in enumerate("abcdvt")]
+    frames.append(replace(frames[5], id="e", levels=np.minimum(frames[5].levels + np.uint8(3), 255)))  # t, a little brighter
+    return write_corpus(tmp_path / "set", frames, {"train": tuple("abcde"), "val": ("v",), "test": ("t",)})
+
+
+def test_frames_like_a_test_frame_are_left_out_and_counted(corpus):
+    found = opened(corpus)
+    seen = {*found.pools[0].ids, *found.held_out[0].ids}
+    assert seen == set("abcd") and found.excluded == (("e",),)
+    (identity,) = found.identity["train"]
+    assert (identity["frames"], identity["held_out"], identity["like_test_frames"]) == (3, 1, 1)
+
+
+def test_another_folder_is_held_against_the_same_test_list(corpus, tmp_path):
+    """A copy of a test frame among unlisted frames does not slip in."""
+    frames = [scene(name, (40, 48)) for name in ("x", "y", "z")]
+    frames.append(scene("t", (40, 48), [(20, 8, 23, 12)]))
+    other = write_corpus(tmp_path / "other", [replace(frame, id=f"o{frame.id}", mask=None) for frame in frames])
+    found = opened(corpus, other)
+    assert found.excluded[1] == ("ot",) and {*found.pools[1].ids, *found.held_out[1].ids} == {"ox", "oy", "oz"}
+
+
+def test_test_frames_are_refused_by_name(corpus):
+    with pytest.raises(LeakageError, match=r"data.split must be train or trainval, got test"):
+        opened(corpus, split="test")
+
+
+def test_validation_frames_only_when_named(corpus):
+    taken = opened(corpus, split="trainval")
+    assert "v" in {*taken.pools[0].ids, *taken.held_out[0].ids}
+    assert taken.identity != opened(corpus).identity
+
+
+def test_held_out_frames_never_train_and_never_change(tmp_path):
+    root = write_corpus(tmp_path / "many", [scene(f"f{i}", (40, 40)) for i in range(12)])
+    found, again = opened(root, held_out=4), opened(root, held_out=4)
+    assert found.held_out[0].ids == again.held_out[0].ids and len(found.held_out[0]) == 4
+    assert not set(found.held_out[0].ids) & set(found.pools[0].ids) and len(found.pools[0]) == 8
+    assert set(opened(root, held_out=2).held_out[0].ids) < set(found.held_out[0].ids)
+
+
+def test_labels_stay_at_the_door(corpus):
+    blind, seeing = opened(corpus, peaks=0).pools[0], opened(corpus, uses_labels=True).pools[0]
+    assert blind.num_targets == 0 and not blind.is_labelled.any() and seeing.num_targets == len(seeing) == 3
+    rows = np.arange(3)
+    assert not blind.pixels.fetch(rows).masks_NHW.any() and seeing.pixels.fetch(rows).masks_NHW.any()
+    assert torch.equal(blind.pixels.fetch(rows).images_NHW, seeing.pixels.fetch(rows).images_NHW)
+    assert opened(corpus).identity != opened(corpus, uses_labels=True).identity
+
+
+def test_parts_keep_frames_and_targets_together(mini_pool):
+    rows = np.array([1, 3, 4])
+    part = part_of(mini_pool, rows)
+    assert part.ids == ("wide", "large", "held_out") and np.diff(part.first_target).tolist() == [2, 2, 1]
+    for index, row in enumerate(rows):
+        one, other = part.frame(index), mini_pool.frame(row)
+        assert one.id == other.id and np.array_equal(one.levels, other.levels) and np.array_equal(one.mask, other.mask)
+        own = part.centres_rc[part.first_target[index] : part.first_target[index + 1]]
+        assert np.array_equal(own, mini_pool.centres_rc[mini_pool.first_target[row] : mini_pool.first_target[row + 1]])
+
+
+def test_peaks_of_unlabelled_frames_are_doubtful(mini_pool):
+    """Every real target of the mini frames is among the three highest peaks; labels have no part in it."""
+    doubtful = without_labels(mini_pool, DoubtConfig())
+    assert not doubtful.is_labelled.any() and doubtful.num_targets == 0 and doubtful.frame(0).mask is None
+    rows = np.arange(len(mini_pool))
+    discs, masks = (pool.pixels.fetch(rows).masks_NHW for pool in (doubtful, mini_pool))
+    assert discs.dtype == torch.uint8 and (discs[masks > 0] == 1).all()
+    pixels = discs.sum((1, 2)).numpy()
+    assert (pixels <= 3 * 149).all() and (pixels > 100).all()  # a disc of radius 7 holds 149 pixels
+    assert not without_labels(mini_pool, DoubtConfig(peaks=0)).pixels.fetch(rows).masks_NHW.any()
+    part = part_of(doubtful, np.array([2, 4]))
+    found = part.pixels.fetch(np.array([1]))
+    assert torch.equal(found.masks_NHW[found.rows[0]], discs[4])
+
+
+def test_peaks_stay_off_the_padding(mini_pool):
+    """Smaller frames stand on a black canvas whose border is no peak; the search sees each frame alone."""
+    discs = without_labels(mini_pool, DoubtConfig(radius_px=1.0)).pixels.fetch(np.arange(5)).masks_NHW
+    for index, (height, width) in enumerate(mini_pool.valid_hw.tolist()):
+        centres = discs[index, 1:-1, 1:-1] & discs[index, :-2, 1:-1] & discs[index, 2:, 1:-1]
+        assert not centres[height:].any() and not centres[:, width:].any()
+
+
+def test_streamed_pools_search_what_they_read(tmp_path):
+    store = finished_store(tmp_path)
+    rows = np.array([4, 1, 30])
+    found = [
+        without_labels(open_pool(store, residence=kind), DoubtConfig()).pixels.fetch(rows) for kind in ("resident", "streamed")
+    ]
+    one, other = (part.masks_NHW[part.rows] for part in found)
+    assert torch.equal(one, other) and one.any()
+
+
+def test_too_few_frames(tmp_path):
+    with pytest.raises(SourceError, match=r"4 usable frames with held_out.frames 4 leave none to train on"):
+        opened(write_mini_corpus(tmp_path / "mini"), held_out=4, split="trainval")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"objectives": [{"kind": "seg"}, {"kind": "seg"}]}, "objectives must be of different kinds, got seg, seg"),
+        ({"objectives": [{"kind": "seg"}, {"kind": "lneg"}]}, "objectives must stand alone when they use labels"),
+        ({"views": {"crop_px": 64, "patch_turn": {"probability": 1}}}, "views must be lossless and without patch_turn"),
+        ({"views": {"crop_px": 64, "radiometry": {"gain": 0.1}}}, "set insertion.radiometry"),
+        ({"views": {"crop_px": None}}, "views.crop_px must be a number"),
+        ({"objectives": []}, "objectives"),
+    ],
+)
+def test_settings_that_do_not_fit(keys, message):
+    with pytest.raises(ValueError, match=message):
+        PretrainSettings.model_validate({"objectives": [{"kind": "seg"}], "train": {"steps": 1}} | keys)
+
+
+@pytest.mark.real_data
+def test_real_training_frames_like_test_frames(sirst_data):
+    """NUAA: the 6 test frames with near duplicates among the 256 training frames have 9 of them; backgrounds have one."""
+    found = opened(sirst_data / "sirst-v1", sirst_data / "sirst-backgrounds", held_out=12)
+    assert [len(excluded) for excluded in found.excluded] == [9, 1]
+    assert [len(pool) for pool in found.pools] == [235, 132]
