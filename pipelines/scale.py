@@ -22,7 +22,7 @@ from distributed import Client
 
 from finetune.recipe import FinetuneRecipe
 from pipelines import synthesize
-from pipelines.cluster import KINDS, default_workers, open_client
+from pipelines.cluster import default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.progress import progress_bar
@@ -50,7 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--set", metavar="K=V", dest="overrides", action="append", default=[], help="override a recipe key; repeatable"
     )
     parser.add_argument("--workers", metavar="N", type=int, default=default_workers(), help="runs side by side")
-    parser.add_argument("--cluster", metavar="KIND", default="local", help=f"where work runs: {KINDS}")
+    parser.add_argument(
+        "--cluster",
+        metavar="KIND",
+        default="local",
+        help="where work runs: local (processes), sync (this process), or the address of a running scheduler",
+    )
     parser.add_argument("--dry-run", action="store_true", help="write nothing; print what would be trained")
     return run_command(_run, parser, argv)
 
