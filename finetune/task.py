@@ -92,7 +92,7 @@ def best_threshold(curves: Curves) -> tuple[float, float]:
 
     The threshold is the middle of the longest run whose IoU is within PLATEAU of the highest: the peak itself is one frame's
     doing. Chosen on halves of validation lists and held against the other halves, it was better than the peak for 6 of 6 nano
-    runs, by 0.05 to 0.3 points (NUAA and NUDT, 400 splits each).
+    runs, by 0.05 to 0.34 points (NUAA and NUDT, 400 splits each).
 
     Args:
         curves: Of validation frames, never of test frames, over the logit scale.

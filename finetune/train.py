@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources
 from finetune.task import FinetuneTask
 from pretrain.feed import Feed
-from pretrain.runtime import RunDirectory, StepReport, open_run, train
+from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train
 from pretrain.runtime.distributed import World
+from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
 from pretrain.runtime.weights import LoadReport, load_weights, save_weights
 from synth.errors import RefusalError
 from synth.rng import Stream, keyed_hash
@@ -32,25 +32,8 @@ from synth.store.files import read_json, write_json
 
 _LOG = logging.getLogger(__name__)
 
-WEIGHTS_NAME = "weights.safetensors"
-RESULT_NAME = "result.json"
 COLLAPSED_BELOW = 1.0
 """Best IoU over all thresholds on validation, percent, below which a network says background everywhere (our choice)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FinetuneResult:
-    """How a fine-tuning ended.
-
-    Attributes:
-        step: Steps done.
-        is_finished: Whether these are all of them.
-        content: What ``result.json`` says; empty before the end.
-    """
-
-    step: int
-    is_finished: bool
-    content: Mapping[str, Any]
 
 
 def finetune(
@@ -63,7 +46,7 @@ def finetune(
     allow_partial: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     on_step: Callable[[StepReport], None] = lambda _: None,
-) -> FinetuneResult:
+) -> RunResult:
     """Train, or go on training, and choose weights and threshold.
 
     Args:
@@ -89,9 +72,9 @@ def finetune(
     with open_run(out, identity, world) as run:
         outcome = train(task, feed, recipe.train, run, world, should_stop=should_stop, on_step=on_step)
         if not outcome.is_finished or not world.is_first:
-            return FinetuneResult(outcome.step, outcome.is_finished, {})
+            return RunResult(outcome.step, outcome.is_finished, {})
         content = _conclude(recipe, task, run, start, outcome.validation, identity)
-    return FinetuneResult(outcome.step, True, content)
+    return RunResult(outcome.step, True, content)
 
 
 def run_identity(recipe: FinetuneRecipe, sources: TrainingSources, start: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from finetune.detectors import build_detector
 from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources, open_sources
-from finetune.train import FinetuneResult, finetune
+from finetune.train import finetune
 from pipelines.command import EXIT_OK, Parser, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
-from pretrain.runtime import StepReport
+from pipelines.progress import progress_of_training
+from pretrain.runtime import RunResult
 from pretrain.runtime.distributed import World, joined_world
 
 
@@ -57,7 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             print("nothing written (--dry-run)")
             return EXIT_OK
-        with _progress(recipe, world) as on_step:
+        steps = recipe.train.steps
+        with progress_of_training(recipe.name, steps, _validation, is_shown=world.is_first) as on_step:
             result = finetune(
                 recipe,
                 sources,
@@ -87,24 +86,7 @@ def _print_plan(recipe: FinetuneRecipe, sources: TrainingSources, world: World) 
     print(f"  {train.steps} steps of {train.batch} frames ({epochs:.1f} epochs), {train.optimizer.kind} {train.optimizer.lr:g}")
 
 
-@contextmanager
-def _progress(recipe: FinetuneRecipe, world: World) -> Iterator[Callable[[StepReport], None]]:
-    """Show a bar on a terminal, and a line for each validation."""
-    shown: dict[str, float] = {}
-    with tqdm(desc=recipe.name, total=recipe.train.steps, unit="step", disable=None if world.is_first else True) as bar:
-
-        def on_step(report: StepReport) -> None:
-            bar.update(report.step - bar.n)
-            bar.set_postfix(loss=f"{report.loss:.3f}", lr=f"{report.lr:.1e}", refresh=False)
-            if dict(report.validation) != shown:
-                shown.clear()
-                shown.update(report.validation)
-                tqdm.write(f"step {report.step}: validation {_scores(report.validation)}")
-
-        yield on_step
-
-
-def _print_result(result: FinetuneResult, out: Path) -> None:
+def _print_result(result: RunResult, out: Path) -> None:
     if not result.is_finished:
         print(f"stopped after step {result.step}; the same command goes on from there")
         return
@@ -114,7 +96,7 @@ def _print_result(result: FinetuneResult, out: Path) -> None:
         print(f"started from {start['kind']} weights{learnt}: {start['matched']} tensors matched, {start['missing']} missing")
     print(f"finished {content['steps']} steps; weights of step {content['step']} ({content['weights']})")
     if content["validation"]:
-        print(f"validation: {_scores(content['validation'])}")
+        print(_validation(content["validation"]))
     print(f"threshold {content['threshold']:.4f}")
     if content["is_collapsed"]:
         print(
@@ -125,11 +107,12 @@ def _print_result(result: FinetuneResult, out: Path) -> None:
     print(f"wrote {out / 'weights.safetensors'} and {out / 'result.json'}")
 
 
-def _scores(validation: Mapping[str, float]) -> str:
+def _validation(validation: Mapping[str, float]) -> str:
     iou, niou, pd, fa, best, threshold = (
         validation[f"val_{name}"] for name in ("iou", "niou", "pd", "fa", "best_iou", "best_threshold")
     )
-    return f"IoU {iou:.2f} %, nIoU {niou:.2f} %, Pd {pd:.2f} %, Fa {fa:.2f} in 1e-6; best IoU {best:.2f} % at {threshold:.3f}"
+    found = f"IoU {iou:.2f} %, nIoU {niou:.2f} %, Pd {pd:.2f} %, Fa {fa:.2f} in 1e-6"
+    return f"validation: {found}; best IoU {best:.2f} % at {threshold:.3f}"
 
 
 if __name__ == "__main__":

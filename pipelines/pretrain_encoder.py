@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from finetune.detectors import build_detector
 from pipelines.command import EXIT_OK, Parser, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.pretrain_sheet import write_views
-from pretrain.runtime import StepReport
+from pipelines.progress import progress_of_training
+from pretrain.runtime import RunResult
 from pretrain.runtime.distributed import World, joined_world
 from pretrain.sources import PretrainSources, open_pretrain_sources
-from pretrain.train import PretrainResult, composed_views, pretrain
+from pretrain.train import composed_views, pretrain
 from synth.errors import RecipeError
 
 SHEET_NAME = "views.png"
@@ -70,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             print("nothing written (--dry-run)" if arguments.preview is None else f"wrote {arguments.preview} only (--dry-run)")
             return EXIT_OK
-        with _progress(recipe, world) as on_step:
+        with progress_of_training(recipe.name, recipe.train.steps, _health, is_shown=world.is_first) as on_step:
             result = pretrain(
                 recipe,
                 lambda: build_detector(recipe.detector),
@@ -107,24 +105,7 @@ def _print_plan(recipe: PretrainRecipe, sources: PretrainSources, world: World) 
     print(f"  {train.steps} steps of {train.batch} frames ({epochs:.1f} epochs), {train.optimizer.kind} {train.optimizer.lr:g}")
 
 
-@contextmanager
-def _progress(recipe: PretrainRecipe, world: World) -> Iterator[Callable[[StepReport], None]]:
-    """Show a bar on a terminal, and a line for each validation."""
-    shown: dict[str, float] = {}
-    with tqdm(desc=recipe.name, total=recipe.train.steps, unit="step", disable=None if world.is_first else True) as bar:
-
-        def on_step(report: StepReport) -> None:
-            bar.update(report.step - bar.n)
-            bar.set_postfix(loss=f"{report.loss:.3f}", lr=f"{report.lr:.1e}", refresh=False)
-            if dict(report.validation) != shown:
-                shown.clear()
-                shown.update(report.validation)
-                tqdm.write(f"step {report.step}: {_health(report.validation)}")
-
-        yield on_step
-
-
-def _print_result(result: PretrainResult, out: Path) -> None:
+def _print_result(result: RunResult, out: Path) -> None:
     if not result.is_finished:
         print(f"stopped after step {result.step}; the same command goes on from there")
         return

@@ -21,16 +21,18 @@ from typing import Any
 from distributed import Client
 
 from finetune.recipe import FinetuneRecipe
+from finetune.sources import training_ids
 from pipelines import synthesize
 from pipelines.cluster import default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
+from pipelines.evaluate_scores import find_clean_ids
 from pipelines.progress import progress_bar
 from pipelines.scale_cells import Cell, Task, Tested, cells_of, read_test, run_cell
 from pipelines.scale_recipe import Arm, DataSet, StudyRecipe
 from pipelines.scale_table import Group, groups_of, table_of
+from pipelines.score_truth import Truth
 from synth import open_corpus, open_store
-from synth.corpora import compare, fingerprint
 from synth.errors import FoundryError, RecipeError, RefusalError
 from synth.generate import stream_results
 from synth.plan import Plan
@@ -68,14 +70,14 @@ def _run(arguments: argparse.Namespace) -> int:
     study = load_recipe(arguments.recipe, StudyRecipe, arguments.overrides, stage="scaling")
     recipes = {arm.name: _recipe(study, arm) for arm in study.arms}
     out: Path = arguments.out
-    num_frames = {dataset.name: _num_frames(study, arguments.data, dataset) for dataset in study.sets}
+    num_frames = {dataset.name: _num_frames(study, recipes, arguments.data, dataset) for dataset in study.sets}
     cells = list(cells_of(study, num_frames))
     todo = [cell for cell in cells if read_test(out, cell) is None]
     _print_plan(study, cells, todo, recipes)
     if arguments.dry_run:
         print("nothing written (--dry-run)")
         return EXIT_OK
-    _begin(out, study)
+    _begin(out, study, recipes)
     (out / STOP_NAME).unlink(missing_ok=True)
     with stop_on_signal((out / STOP_NAME).touch) as stop:
         failures: dict[Cell, Exception] = {}
@@ -96,18 +98,21 @@ def _recipe(study: StudyRecipe, arm: Arm) -> FinetuneRecipe:
     """Return the fine-tuning of an arm, seed 0, the study's steps."""
     overrides = (*study.shared, *arm.train, f"train.steps={study.steps}")
     recipe = load_recipe(study.finetune, FinetuneRecipe, overrides, stage="finetune")
-    if recipe.data.split != "train":
-        raise RecipeError(f"data.split must be train in a study, got {recipe.data.split}: thresholds are chosen on validation")
+    if recipe.data.split != "train" or recipe.data.split_list is not None:
+        raise RecipeError(
+            f"data.split must be train and data.split_list null in a study, got {recipe.data.split} and "
+            f"{recipe.data.split_list}: thresholds come from the official validation lists, scores from the official test lists"
+        )
     return recipe
 
 
-def _num_frames(study: StudyRecipe, data: Path, dataset: DataSet) -> dict[str, int]:
+def _num_frames(study: StudyRecipe, recipes: Mapping[str, FinetuneRecipe], data: Path, dataset: DataSet) -> dict[str, int]:
     """Return the frames every arm trains on."""
     folder = data / dataset.folder
     counts = {}
     for arm in study.arms:
         if arm.synthesize is None:
-            counts[arm.name] = len(open_corpus(folder, "train").frames)
+            counts[arm.name] = len(training_ids(open_corpus(folder, "train"), recipes[arm.name].data))
         else:
             recipe = synthesize.resolve_recipe(arm.synthesize, folder, ["split=train", *arm.synthesis])
             table, _ = scan_sources(recipe, threads=1, progress=lambda *_: None)
@@ -127,19 +132,26 @@ def _print_plan(study: StudyRecipe, cells: Sequence[Cell], todo: Sequence[Cell],
     print(f"  {len(cells)} runs, {len(cells) - len(todo)} done; {total} steps of {first.train.batch} frames to do")
 
 
-def _begin(out: Path, study: StudyRecipe) -> None:
-    """Make the folder of a study, or check that it holds this one; arms, seeds and budgets may be added."""
-    fixed = study.model_dump(mode="json", include={"finetune", "shared", "sets", "steps"})
+def _begin(out: Path, study: StudyRecipe, recipes: Mapping[str, FinetuneRecipe]) -> None:
+    """Make the folder of a study, or check that it holds this one; arms, seeds and budgets may be added, no arm may change."""
+    fixed = study.model_dump(mode="json", include={"sets", "steps"})
+    arms = {
+        arm.name: arm.model_dump(mode="json", exclude={"name", "about", "train"})
+        | {"finetune": recipes[arm.name].model_dump(mode="json") | {"train": recipes[arm.name].train.content()}}
+        for arm in study.arms
+    }
     path = out / RECIPE_NAME
     if path.is_file():
-        if (found := read_json(path)) != fixed:
-            differing = sorted(key for key in fixed if found.get(key) != fixed[key])
+        found = read_json(path)
+        differing = sorted(key for key in fixed if found.get(key) != fixed[key])
+        differing += [f"arm {name}" for name in arms if found.get("arms", {}).get(name, arms[name]) != arms[name]]
+        if differing:
             raise RefusalError(f"--out {out}: holds a study with other {', '.join(differing)}; give another folder")
+        arms = found["arms"] | arms
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RefusalError(f"--out {out}: is no study of ours; give a new folder")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(path, fixed)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, fixed | {"arms": arms})
 
 
 def _store_path(out: Path, dataset: str, arm: str) -> Path:
@@ -163,13 +175,8 @@ def _make_stores(arguments: argparse.Namespace, study: StudyRecipe) -> int:
 
 def _tested(folder: Path) -> Tested:
     """Return the test list of a data set, with the ids that have no near duplicate outside it."""
-    corpus = open_corpus(folder, "test")
-    parts = open_corpus(folder).parts()
-    refs = {ref.id: ref for name, part in parts.items() if name != "test" for ref in part}
-    known = fingerprint("known", ((f, h.pixels_sha256) for f, h in map(corpus.read_hashed, refs.values())))
-    tested = fingerprint("test", ((f, h.pixels_sha256) for f, h in map(corpus.read_hashed, corpus.frames)))
-    affected = compare(known, tested).affected_b
-    return Tested(str(folder.resolve()), tuple(name for name in tested.ids if name not in affected))
+    truth = Truth(folder, "test", layout=None, split_list=None, mask_scale="strict")
+    return Tested(str(folder.resolve()), find_clean_ids(truth, truth, lambda _: None) or ())
 
 
 def _task(

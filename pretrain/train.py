@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ from pretrain.feed import Feed
 from pretrain.health import alarms
 from pretrain.order import Partition
 from pretrain.points import num_features
-from pretrain.runtime import RunDirectory, StepReport, open_run, train
+from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train
 from pretrain.runtime.distributed import World
+from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
 from pretrain.runtime.weights import save_weights
 from pretrain.settings import PretrainSettings
 from pretrain.sources import PretrainSources
@@ -36,8 +36,6 @@ from synth.errors import RecipeError
 from synth.rng import Stream, keyed_hash
 from synth.store.files import write_json
 
-WEIGHTS_NAME = "weights.safetensors"
-RESULT_NAME = "result.json"
 VALIDATION_SEED = 2**62
 """Seed of held-out crops and of what is put into them: one for all runs, so that their validations can be compared."""
 VALIDATION_BATCH = 16
@@ -46,21 +44,6 @@ ZERO_LABEL_THRESHOLD = 0.5
 """Probability above which the untuned network calls a pixel a target: no label has chosen it."""
 _SEGMENTING = frozenset({"seg", "lneg"})
 """Objectives that train the decoder to find targets."""
-
-
-@dataclass(frozen=True, slots=True)
-class PretrainResult:
-    """How a pretraining ended.
-
-    Attributes:
-        step: Steps done.
-        is_finished: Whether these are all of them.
-        content: What ``result.json`` says; empty before the end.
-    """
-
-    step: int
-    is_finished: bool
-    content: Mapping[str, Any]
 
 
 def pretrain(
@@ -73,7 +56,7 @@ def pretrain(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     on_step: Callable[[StepReport], None] = lambda _: None,
-) -> PretrainResult:
+) -> RunResult:
     """Train, or go on training, and write the weights.
 
     Args:
@@ -110,9 +93,9 @@ def pretrain(
     with open_run(out, identity, world) as run:
         outcome = train(task, feed, settings.train, run, world, should_stop=should_stop, on_step=on_step)
         if not outcome.is_finished or not world.is_first:
-            return PretrainResult(outcome.step, outcome.is_finished, {})
+            return RunResult(outcome.step, outcome.is_finished, {})
         content = _conclude(settings, task, run, outcome.validation, identity)
-    return PretrainResult(outcome.step, True, content)
+    return RunResult(outcome.step, True, content)
 
 
 def training_feed(settings: PretrainSettings, sources: PretrainSources, device: torch.device) -> Feed:

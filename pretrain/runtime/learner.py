@@ -49,8 +49,9 @@ class Step:
 
 
 def use_fast_layout(model: nn.Module, device: torch.device) -> None:
-    """Keep a model's weights channels last, which its maps then follow: 1.3 to 1.7 times as fast on a CPU for nano networks.
+    """Keep a model's weights channels last, which its maps then follow.
 
+    On a CPU that is 1.6 times as fast for ``acm_nano``, 1.3 for ``acm``, 1.1 for ``dnanet_nano`` (one run each, bfloat16).
     Not on CPUs where a 1x1 convolution strides: its backward pass ends the process in this layout (torch 2.13 and 2.15). The
     blocks of ``pretrain.backbones`` slice instead.
 

@@ -4,6 +4,7 @@ recipe.json      what decides the result; the same recipe in the same folder res
 env.json         versions, device, threads of the last start
 metrics.jsonl    the journal
 checkpoints/     states (see ``pretrain.runtime.checkpoint``)
+and, at its end, what the stage leaves for others: weights.safetensors and result.json
 """
 
 from __future__ import annotations
@@ -26,7 +27,24 @@ from synth.errors import RefusalError
 from synth.store.files import PARTIAL_SUFFIX, read_json, store_error, write_json
 from synth.store.manifest import leaf_differences, short_json
 
+WEIGHTS_NAME = "weights.safetensors"
+RESULT_NAME = "result.json"
 _VERSIONS_OF = ("sirst-foundry", "numpy", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a training ended.
+
+    Attributes:
+        step: Steps done.
+        is_finished: Whether these are all of them.
+        content: What ``result.json`` says; empty before the end.
+    """
+
+    step: int
+    is_finished: bool
+    content: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

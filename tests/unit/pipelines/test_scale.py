@@ -166,5 +166,11 @@ def test_command_from_start_to_resumed_end(corpus, tmp_path):
     assert all(math.isfinite(value) for g in content["groups"] for value in g["scores"]["iou"])
     page = (tmp_path / "study/study.md").read_text()
     assert "## demo, passes: as many passes over its frames as many" in page
+    changed = ("--set", "arms.1.train=[train.batch=2]")
+    call(*arguments, *changed).refused(2, "holds a study with other arm many", "give another folder")
+    other_list = ("--set", "shared=[data.split_list=other]")
+    call(*arguments, *other_list).refused(2, "data.split_list null in a study, got train and other")
+    fewer = call(*arguments[:5], tmp_path / "new", *arguments[6:], "--set", "shared=[data.num_frames=3]", "--dry-run")
+    assert "demo plain: 3 frames" in fewer.stdout
     call(*arguments, "--set", "steps=4").refused(2, "holds a study with other steps", "give another folder")
     call(*arguments[:-1], "threads").refused(2, "--cluster must be local, sync or a scheduler")
