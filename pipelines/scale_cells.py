@@ -1,36 +1,21 @@
-"""The cells of a study: one training run each, and what its worker does with it.
+"""The cells of a study: one training run each, and where its parts lie.
 
-OUT/stores/SET-ARM.zarr            what an arm trains on, when it is made
-OUT/runs/SET/ARM/STEPS/seed-K      a run of pipelines.finetune_detector, with test.json beside its result
+OUT/stores/SET-ARM.zarr                      what an arm trains on, when it is made
+OUT/pretrained/SET/ARM/seed-K                a run of pipelines.pretrain_encoder that cells of the arm start from
+OUT/runs/SET/ARM/[labels-N/]STEPS/seed-K     a run of pipelines.finetune_detector, with test.json beside its result
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.recipe import FinetuneRecipe
-from pipelines.scale_recipe import Budget, StudyRecipe
-from synth import open_corpus
-from synth.errors import FoundryError
-from synth.store.files import read_json, write_json
+from pipelines.scale_recipe import Arm, Budget, StudyRecipe
+from synth.store.files import read_json
 
 TEST_NAME = "test.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """A list of frames that runs are tested on.
-
-    Attributes:
-        folder: Root folder of the data set.
-        clean_ids: Ids of the test list that have no near duplicate among the frames that train or validate.
-    """
-
-    folder: str
-    clean_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +25,15 @@ class Cell:
     Attributes:
         dataset: Name of the data set.
         arm: Name of the arm.
+        labels: Training frames whose masks are used, or None for all.
         steps: Optimiser steps.
-        seed: Seed of training.
-        num_frames: Frames it trains on.
+        seed: Seed of training and of the choice of labels.
+        num_frames: Frames it trains on; with labels and a data set made for the arm: about.
     """
 
     dataset: str
     arm: str
+    labels: int | None
     steps: int
     seed: int
     num_frames: int
@@ -54,117 +41,83 @@ class Cell:
     @property
     def path(self) -> str:
         """Its run directory below OUT."""
-        return f"runs/{self.dataset}/{self.arm}/{self.steps}/seed-{self.seed}"
+        labels = "" if self.labels is None else f"labels-{self.labels}/"
+        return f"runs/{self.dataset}/{self.arm}/{labels}{self.steps}/seed-{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A cell with everything its worker needs.
+class Frames:
+    """How many frames the arms have in one data set.
 
     Attributes:
-        cell: The cell.
-        run: Its run directory.
-        recipe: Fine-tuning recipe, resolved.
-        data: Folder or store to train on.
-        validation: Folder whose validation list is used.
-        tests: Name of a data set -> its test list; the cell's own set first.
-        stop_file: While it exists, work saves its state and ends.
+        train: Frames of the training list.
+        made: Name of an arm -> frames of the data set made for it from all of them.
     """
 
-    cell: Cell
-    run: str
-    recipe: FinetuneRecipe
-    data: str
-    validation: str
-    tests: Mapping[str, Tested]
-    stop_file: str
+    train: int
+    made: Mapping[str, int]
+
+    def of(self, arm: Arm, labels: int | None) -> int:
+        """Return how many frames an arm trains on with a number of labels; of what is made, its share."""
+        real = self.train if labels is None else labels
+        if arm.name not in self.made:
+            return real
+        return round(self.made[arm.name] * real / self.train) + (0 if arm.real_share is None else real)
 
 
-def steps_of(study: StudyRecipe, budget: Budget, arm: str, num_frames: Mapping[str, int]) -> int:
+def store_path(out: Path, dataset: str, arm: str) -> Path:
+    """Return where the data set made for an arm lies."""
+    return out / "stores" / f"{dataset}-{arm}.zarr"
+
+
+def pretraining_path(out: Path, study: StudyRecipe, dataset: str, arm: str, seed: int) -> Path | None:
+    """Return the pretraining a run starts from, or None; arms with equal pretrainings share that of the first one."""
+    own = study.arm(arm)
+    if own.pretrain is None:
+        return None
+    first = next(a.name for a in study.arms if (a.pretrain, a.pretraining) == (own.pretrain, own.pretraining))
+    return out / "pretrained" / dataset / first / f"seed-{seed}"
+
+
+def steps_of(study: StudyRecipe, budget: Budget, arm: Arm, frames: Frames, labels: int | None = None) -> int:
     """Return the optimiser steps of an arm under a budget.
 
     Args:
         study: The study.
         budget: One of its budgets.
-        arm: Name of an arm.
-        num_frames: Name of an arm -> frames it trains on, in one data set.
+        arm: One of its arms.
+        frames: Frames of the data set.
+        labels: Training frames whose masks are used, or None for all.
     """
     if budget.like is None:
-        return study.steps
-    return max(1, round(study.steps * num_frames[arm] / num_frames[budget.like]))
+        return study.steps + arm.extra_steps
+    share = frames.of(arm, labels) / frames.of(study.arm(budget.like), None)
+    return max(1, round(study.steps * share)) + arm.extra_steps
 
 
-def cells_of(study: StudyRecipe, num_frames: Mapping[str, Mapping[str, int]]) -> Iterator[Cell]:
+def cell_of(study: StudyRecipe, budget: Budget, dataset: str, frames: Frames, labels: int | None, arm: Arm, seed: int) -> Cell:
+    """Return the cell of one place in the grid."""
+    return Cell(dataset, arm.name, labels, steps_of(study, budget, arm, frames, labels), seed, frames.of(arm, labels))
+
+
+def cells_of(study: StudyRecipe, frames: Mapping[str, Frames], seeds: Sequence[int] | None = None) -> Iterator[Cell]:
     """Yield every run of a study once, seed by seed; budgets under which an arm takes equally many steps share their runs.
 
     Args:
         study: The study.
-        num_frames: Name of a data set -> name of an arm -> frames it trains on.
+        frames: Name of a data set -> its frames.
+        seeds: Some of its seeds; None: all.
     """
     seen: set[Cell] = set()
-    for seed in study.seeds:
+    for seed in study.seeds if seeds is None else seeds:
         for budget in study.budgets:
             for dataset in study.sets:
-                frames = num_frames[dataset.name]
-                for arm in study.arms:
-                    cell = Cell(dataset.name, arm.name, steps_of(study, budget, arm.name, frames), seed, frames[arm.name])
-                    if cell not in seen:
-                        seen.add(cell)
-                        yield cell
-
-
-def run_cell(task: Task) -> bool:
-    """Train a cell and test it, unless that is done: the task of a worker.
-
-    Args:
-        task: What to do.
-
-    Returns:
-        Whether it is finished; False when a stop was asked for.
-
-    Raises:
-        FoundryError: As training names it, with the cell's path before it.
-    """
-    if Path(task.run, TEST_NAME).is_file():
-        return True
-    try:
-        return _train_and_test(task)
-    except FoundryError as error:
-        error.args = (f"{task.cell.path}: {error}",)
-        raise
-
-
-def _train_and_test(task: Task) -> bool:
-    import torch
-
-    from finetune.sources import open_sources
-    from finetune.train import finetune
-    from pretrain.runtime.distributed import joined_world
-
-    should_stop: Callable[[], bool] = Path(task.stop_file).exists
-    torch.set_num_threads(task.recipe.train.threads or 1)
-    with joined_world(task.recipe.train.device) as world:
-        validation = Path(task.validation)
-        sources = open_sources([Path(task.data)], validation, task.recipe.data, world.device)
-        result = finetune(task.recipe, sources, Path(task.run), world, should_stop=should_stop)
-        if not result.is_finished:
-            return False
-        tests = {name: _test(task, tested, world.device) for name, tested in task.tests.items()}
-    content = {"format": 1, "cell": asdict(task.cell), "result": dict(result.content), "tests": tests}
-    write_json(Path(task.run, TEST_NAME), content)
-    return True
-
-
-def _test(task: Task, tested: Tested, device: Any) -> dict[str, Any]:
-    """Return the scores of the run on a test list, and on the part of it without near duplicates."""
-    from finetune.evaluate import score_run
-
-    corpus = open_corpus(Path(tested.folder), "test")
-    frames = (corpus.read(ref) for ref in corpus.frames)
-    scores = score_run(
-        Path(task.run), frames, device=device, amp=task.recipe.train.amp == "bf16", clean_ids=frozenset(tested.clean_ids)
-    )
-    return {"whole": scores.whole.to_dict(), "clean": None if scores.clean is None else scores.clean.to_dict()}
+                for labels in dataset.labels:
+                    for arm in study.arms:
+                        cell = cell_of(study, budget, dataset.name, frames[dataset.name], labels, arm, seed)
+                        if cell not in seen:
+                            seen.add(cell)
+                            yield cell
 
 
 def read_test(out: Path, cell: Cell) -> dict[str, Any] | None:

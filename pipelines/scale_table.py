@@ -7,22 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from finetune.metrics.intervals import seed_interval, smallest_detectable
-from pipelines.scale_cells import Cell, steps_of
-from pipelines.scale_recipe import Budget, StudyRecipe
+from finetune.metrics.intervals import paired_p, seed_interval, smallest_detectable
+from pipelines.scale_cells import Cell, Frames, cell_of
+from pipelines.scale_recipe import StudyRecipe
 
 SCORES = ("iou", "niou", "pd", "fa")
 MIN_SEEDS = 3
+LIMITED_ABOVE = 0.05
+"""Fall of the loss over the last fifth of a training, as a share of its mean, above which it had not converged (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The seeds of one arm under one budget on one data set.
+    """The seeds of one arm with one label count under one budget on one data set.
 
     Attributes:
         dataset: Name of the data set.
         budget: Name of the budget.
         arm: Name of the arm.
+        labels: Training frames whose masks are used, or None for all.
         num_frames: Frames it trains on.
         steps: Optimiser steps.
         seeds: Seeds that are done.
@@ -30,12 +33,15 @@ class Group:
         scores: Name of a score -> value of each seed on the test list.
         clean_iou: IoU of each seed on the test frames without near duplicates.
         other_iou: Name of another data set -> IoU of each seed on its test list.
+        loss_slopes: Share by which the loss of each seed still fell over the last fifth of its training; NaN if unknown.
         num_collapsed: Seeds that say background everywhere; they stay in the means.
+        init: Where the weights they start from come from.
     """
 
     dataset: str
     budget: str
     arm: str
+    labels: int | None
     num_frames: int
     steps: int
     seeds: tuple[int, ...]
@@ -43,92 +49,165 @@ class Group:
     scores: Mapping[str, tuple[float, ...]]
     clean_iou: tuple[float, ...]
     other_iou: Mapping[str, tuple[float, ...]]
+    loss_slopes: tuple[float, ...]
     num_collapsed: int
+    init: str
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether training had not converged: its loss still fell by more than 5 % at its end, on average over seeds."""
+        known = [slope for slope in self.loss_slopes if math.isfinite(slope)]
+        return bool(known) and math.fsum(known) / len(known) > LIMITED_ABOVE
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return asdict(self)
+        slopes = [slope if math.isfinite(slope) else None for slope in self.loss_slopes]
+        return asdict(self) | {"loss_slopes": slopes, "is_limited": self.is_limited}
 
 
-def groups_of(
-    study: StudyRecipe, num_frames: Mapping[str, Mapping[str, int]], tests: Mapping[Cell, Mapping[str, Any]]
-) -> Iterator[Group]:
+def groups_of(study: StudyRecipe, frames: Mapping[str, Frames], tests: Mapping[Cell, Mapping[str, Any]]) -> Iterator[Group]:
     """Yield the groups of a study in the order of its tables.
 
     Args:
         study: The study.
-        num_frames: Name of a data set -> name of an arm -> frames it trains on.
+        frames: Name of a data set -> its frames.
         tests: Finished cells -> what they recorded.
     """
     for dataset in study.sets:
         for budget in study.budgets:
-            for arm in study.arms:
-                frames = num_frames[dataset.name]
-                steps = steps_of(study, budget, arm.name, frames)
-                cells = [Cell(dataset.name, arm.name, steps, seed, frames[arm.name]) for seed in study.seeds]
-                done = {cell.seed: tests[cell] for cell in cells if cell in tests}
-                yield _group(dataset.name, budget.name, cells[0], done)
+            for labels in dataset.labels:
+                for arm in study.arms:
+                    cells = [
+                        cell_of(study, budget, dataset.name, frames[dataset.name], labels, arm, seed) for seed in study.seeds
+                    ]
+                    yield group_of(budget.name, cells, tests)
 
 
-def _group(dataset: str, budget: str, cell: Cell, done: Mapping[int, Mapping[str, Any]]) -> Group:
+def group_of(budget: str, cells: Sequence[Cell], tests: Mapping[Cell, Mapping[str, Any]]) -> Group:
+    """Return the finished ones of the cells of one place in the grid.
+
+    Args:
+        budget: Name of the budget.
+        cells: One a seed.
+        tests: Finished cells -> what they recorded.
+    """
+    cell, done = cells[0], {cell.seed: tests[cell] for cell in cells if cell in tests}
     records = list(done.values())
-    own = [record["tests"][dataset] for record in records]
-    others = sorted({name for record in records for name in record["tests"] if name != dataset})
+    own = [record["tests"][cell.dataset] for record in records]
+    others = sorted({name for record in records for name in record["tests"] if name != cell.dataset})
+    slopes = [record.get("loss_slope") for record in records]
     return Group(
-        dataset=dataset,
+        dataset=cell.dataset,
         budget=budget,
         arm=cell.arm,
+        labels=cell.labels,
         num_frames=cell.num_frames,
         steps=cell.steps,
         seeds=tuple(done),
         validation_iou=tuple(record["result"]["validation"]["val_best_iou"] for record in records),
         scores={name: tuple(scores["whole"][name] for scores in own) for name in SCORES},
-        clean_iou=tuple(scores["clean"]["iou"] for scores in own),
+        clean_iou=tuple(math.nan if scores["clean"] is None else scores["clean"]["iou"] for scores in own),
         other_iou={name: tuple(record["tests"][name]["whole"]["iou"] for record in records) for name in others},
+        loss_slopes=tuple(math.nan if slope is None else slope for slope in slopes),
         num_collapsed=sum(bool(record["result"]["is_collapsed"]) for record in records),
+        init=", ".join(sorted({_init(record["result"].get("init", {"kind": "random"})) for record in records})),
     )
 
 
-def table_of(study: StudyRecipe, dataset: str, budget: Budget, groups: Sequence[Group]) -> Iterator[str]:
+def _init(origin: Mapping[str, Any]) -> str:
+    return " ".join([origin["kind"], *origin.get("objectives", ())])
+
+
+def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group]) -> Iterator[str]:
     """Yield the Markdown lines of one table.
 
     Args:
         study: The study.
         dataset: Name of the data set.
-        budget: One of the study's budgets.
-        groups: Groups of this data set and budget, the reference arm first.
+        groups: Groups of this data set and of one budget and label count.
     """
     others = [name.name for name in study.sets if name.name != dataset]
-    heads = ["arm", "frames", "steps", "seeds", "val IoU", "IoU", f"IoU minus {groups[0].arm}", "could see", "IoU, clean"]
+    reference = next(group for group in groups if group.arm == study.reference)
+    heads = ["arm", "frames", "steps", "seeds", "val IoU", "IoU", f"IoU minus {reference.arm}", "could see", "IoU, clean"]
     heads += ["nIoU", "Pd", "Fa", *(f"IoU on {name}" for name in others), "collapsed"]
     yield "| " + " | ".join(heads) + " |"
     yield "|---" * len(heads) + "|"
     for group in groups:
-        cells = [group.arm, str(group.num_frames), str(group.steps), str(len(group.seeds))]
-        cells += [_mean(group.validation_iou), _mean(group.scores["iou"]), *_difference(group, groups[0])]
-        cells += [_mean(group.clean_iou), *(_mean(group.scores[name]) for name in ("niou", "pd", "fa"))]
-        cells += [_mean(group.other_iou.get(name, ())) for name in others]
+        seeds = f"{len(group.seeds)}" + ("" if len(group.seeds) == len(study.seeds) else f" of {len(study.seeds)}")
+        cells = [group.arm, str(group.num_frames), f"{group.steps}{'*' if group.is_limited else ''}", seeds]
+        cells += [mean_text(group.validation_iou), mean_text(group.scores["iou"]), *_difference(group, reference)]
+        cells += [mean_text(group.clean_iou), *(mean_text(group.scores[name]) for name in ("niou", "pd", "fa"))]
+        cells += [mean_text(group.other_iou.get(name, ())) for name in others]
         yield "| " + " | ".join([*cells, f"{group.num_collapsed}/{len(group.seeds)}"]) + " |"
 
 
-def paired(group: Group, reference: Group) -> list[float]:
-    """Return the differences in test IoU of the seeds that both have, percentage points."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Test IoU of one arm minus that of the reference, percentage points, paired by seed.
+
+    Attributes:
+        dataset: Name of the data set.
+        budget: Name of the budget.
+        labels: Training frames whose masks are used, or None for all.
+        arm: The arm.
+        reference: The arm it is compared with.
+        seeds: Seeds that both have.
+        differences: One a seed.
+        low: Lower end of the 95 % t interval, None for fewer than 3 seeds.
+        high: Upper end.
+        p: Two-sided p of the paired t test.
+        could_see: Smallest mean difference that 80 % of such studies would find.
+    """
+
+    dataset: str
+    budget: str
+    labels: int | None
+    arm: str
+    reference: str
+    seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    low: float | None
+    high: float | None
+    p: float | None
+    could_see: float | None
+
+
+def compare(group: Group, reference: Group) -> Comparison:
+    """Compare an arm with the reference, on the seeds that both have."""
     of_reference = dict(zip(reference.seeds, reference.scores["iou"], strict=True))
-    pairs = zip(group.seeds, group.scores["iou"], strict=True)
-    return [value - of_reference[seed] for seed, value in pairs if seed in of_reference]
+    pairs = dict(zip(group.seeds, group.scores["iou"], strict=True))
+    differences = {seed: value - of_reference[seed] for seed, value in pairs.items() if seed in of_reference}
+    names = (group.dataset, group.budget, group.labels, group.arm, reference.arm)
+    values = tuple(differences.values())
+    if len(values) < MIN_SEEDS:
+        return Comparison(*names, tuple(differences), values, None, None, None, None)
+    low, high = seed_interval(values)
+    return Comparison(*names, tuple(differences), values, low, high, paired_p(values), smallest_detectable(values))
+
+
+def comparisons_of(study: StudyRecipe, groups: Sequence[Group]) -> Iterator[Comparison]:
+    """Yield every arm against the reference with the same labels and budget."""
+    places = {(g.dataset, g.budget, g.labels): g for g in groups if g.arm == study.reference}
+    for group in groups:
+        if group.arm != study.reference:
+            yield compare(group, places[group.dataset, group.budget, group.labels])
 
 
 def _difference(group: Group, reference: Group) -> tuple[str, str]:
     """Return the paired difference with its interval, bold when that excludes zero, and the smallest detectable one."""
-    values = paired(group, reference)
-    if group is reference or len(values) < MIN_SEEDS:
+    found = compare(group, reference)
+    if group is reference or found.low is None or found.high is None or found.could_see is None:
         return "", ""
-    low, high = seed_interval(values)
+    return difference_text(found.low, found.high), f"{found.could_see:.1f}"
+
+
+def difference_text(low: float, high: float) -> str:
+    """Return a mean difference with its interval, bold when that excludes zero."""
     text = f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text, f"{smallest_detectable(values):.1f}"
+    return f"**{text}**" if low > 0 or high < 0 else text
 
 
-def _mean(values: Sequence[float]) -> str:
+def mean_text(values: Sequence[float]) -> str:
     """Return mean +- half width of the t interval, or the bare values of one or two seeds."""
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < MIN_SEEDS:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import nctdtr, stdtrit
+from scipy.special import nctdtr, stdtr, stdtrit
 
 from finetune.metrics.sums import FloatArray
 from synth.errors import RecipeError
@@ -71,6 +71,33 @@ def seed_interval(values: Sequence[float]) -> Interval:
     half = quantile * float(np.std(values, ddof=1)) / math.sqrt(num)
     mean = math.fsum(values) / num
     return Interval(mean - half, mean + half)
+
+
+def paired_p(differences: Sequence[float]) -> float:
+    """Return the two-sided p of a t test that the mean of paired differences is zero; 1 where all are zero.
+
+    Args:
+        differences: One a seed, n >= 3.
+
+    Raises:
+        RecipeError: Fewer than 3 values.
+    """
+    num = len(differences)
+    if num < 3:
+        raise RecipeError(f"differences must be of at least 3 pairs, got {num}")
+    mean, spread = math.fsum(differences) / num, float(np.std(differences, ddof=1))
+    if spread == 0.0:
+        return 1.0 if mean == 0.0 else 0.0
+    return 2.0 * float(stdtr(num - 1, -abs(mean) / (spread / math.sqrt(num))))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's step-down rule, in the order given (Scand. J. Statist., 1979)."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
 
 
 def smallest_detectable(differences: Sequence[float]) -> float:

@@ -29,6 +29,7 @@ from synth.store.manifest import leaf_differences, short_json
 
 WEIGHTS_NAME = "weights.safetensors"
 RESULT_NAME = "result.json"
+ENV_NAME = "env.json"
 _VERSIONS_OF = ("sirst-foundry", "numpy", "torch")
 
 
@@ -115,7 +116,7 @@ def open_run(path: Path, recipe: Mapping[str, Any], world: World) -> Iterator[Ru
             stray.unlink()
         if not (path / "recipe.json").exists():
             write_json(path / "recipe.json", dict(recipe))
-        write_json(path / "env.json", environment(world))
+        write_json(path / ENV_NAME, environment(world))
         world.wait()
         yield run
 

@@ -14,19 +14,21 @@ from pydantic import ValidationError
 
 from finetune.metrics.intervals import seed_interval, smallest_detectable
 from finetune.recipe import FinetuneRecipe
+from pipelines import synthesize
 from pipelines.config import load_recipe, recipe_names
-from pipelines.scale_cells import Cell, cells_of, steps_of
+from pipelines.pretrain_recipe import PretrainRecipe
+from pipelines.scale_cells import Cell, Frames, cells_of, pretraining_path, steps_of
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import groups_of, table_of
+from pipelines.scale_work import synthesis_of
 from synth.errors import RecipeError
-from synth.recipe import SynthesisRecipe
 from tests.support.builders import scene, write_corpus
 from tests.support.cli import call
 
 SETS = [{"name": "a", "folder": "a"}, {"name": "b", "folder": "b"}]
 ARMS = [{"name": "plain", "about": "as is"}, {"name": "many", "about": "copies", "synthesize": "sirst5k"}]
 BUDGETS = [{"name": "steps", "kind": "steps"}, {"name": "passes", "kind": "epochs", "like": "many"}]
-FRAMES = {"a": {"plain": 10, "many": 50}, "b": {"plain": 20, "many": 60}}
+FRAMES = {"a": Frames(10, {"many": 50}), "b": Frames(20, {"many": 60})}
 
 
 def study(**changes):
@@ -43,7 +45,10 @@ def test_shipped_studies_resolve(name):
     for arm in recipe.arms:
         load_recipe(recipe.finetune, FinetuneRecipe, [*recipe.shared, *arm.train], stage="finetune")
         if arm.synthesize is not None:
-            load_recipe(arm.synthesize, SynthesisRecipe, ["split=train", *arm.synthesis])
+            source, overrides = synthesis_of(arm, "folder")
+            synthesize.resolve_recipe(arm.synthesize, source, overrides)
+        if arm.pretrain is not None:
+            assert not load_recipe(arm.pretrain, PretrainRecipe, list(arm.pretraining), stage="pretrain").uses_labels
 
 
 @pytest.mark.parametrize(
@@ -51,10 +56,18 @@ def test_shipped_studies_resolve(name):
     [
         ({"seeds": [1, 1]}, "seeds must differ"),
         ({"arms": [ARMS[0], ARMS[0]]}, "arms must have names of their own, got plain twice"),
-        ({"arms": [{"name": "x", "about": "y", "synthesis": ["seed=1"]}]}, "synthesis must stand with synthesize"),
+        ({"arms": [{"name": "x", "about": "y", "synthesis": ["seed=1"]}]}, "synthesis and real_share must stand with synthesize"),
         ({"budgets": [{"name": "p", "kind": "epochs"}]}, "like must stand with kind epochs"),
         ({"budgets": [{"name": "p", "kind": "epochs", "like": "nobody"}]}, "must be one of plain, many, got nobody"),
         ({"sets": [{"name": "../x", "folder": "a"}]}, "pattern"),
+        ({"sets": [{"name": "x", "folder": "a", "labels": []}]}, "at least 1 item"),
+        ({"sets": [{"name": "x", "folder": "a", "labels": [8, 4]}]}, "labels must rise"),
+        ({"sets": [{"name": "x", "folder": "a", "labels": [None, 4]}]}, "labels must rise, null"),
+        ({"arms": [{"name": "x", "about": "y", "real_share": 0.5}]}, "real_share must stand with synthesize"),
+        ({"arms": [{"name": "x", "about": "y", "pretraining": ["a=1"]}]}, "pretraining must stand with pretrain"),
+        ({"endpoint": {"reference": "plain", "candidates": ["many"], "seeds": [2, 3]}}, "those of endpoint too"),
+        ({"endpoint": {"reference": "plain", "candidates": ["much"], "seeds": [9]}}, "must be of plain, many, got much"),
+        ({"endpoint": {"reference": "plain", "candidates": ["plain"], "seeds": [9]}}, "must differ, and from the reference"),
     ],
 )
 def test_contradictions_are_refused(changes, message):
@@ -63,9 +76,30 @@ def test_contradictions_are_refused(changes, message):
 
 
 def test_equal_passes_scale_steps_with_frames():
-    steps, passes = study().budgets
-    assert [steps_of(study(), steps, arm, FRAMES["a"]) for arm in ("plain", "many")] == [100, 100]
-    assert [steps_of(study(), passes, arm, FRAMES["a"]) for arm in ("plain", "many")] == [20, 100]
+    recipe = study()
+    steps, passes = recipe.budgets
+    assert [steps_of(recipe, steps, arm, FRAMES["a"]) for arm in recipe.arms] == [100, 100]
+    assert [steps_of(recipe, passes, arm, FRAMES["a"]) for arm in recipe.arms] == [20, 100]
+    assert [steps_of(recipe, passes, arm, FRAMES["a"], labels=2) for arm in recipe.arms] == [4, 20], "a fifth of the labels"
+    longer = recipe.arms[0].model_copy(update={"extra_steps": 7})
+    assert [steps_of(recipe, budget, longer, FRAMES["a"]) for budget in recipe.budgets] == [107, 27]
+
+
+def test_frames_of_an_arm_follow_its_labels():
+    many = study().arms[1]
+    beside = many.model_copy(update={"real_share": 0.5})
+    assert [FRAMES["a"].of(many, labels) for labels in (None, 10, 2)] == [50, 50, 10]
+    assert [FRAMES["a"].of(beside, labels) for labels in (None, 2)] == [60, 12]
+
+
+def test_arms_with_equal_pretrainings_share_it(tmp_path):
+    start = {"pretrain": "pretrain_tiny"}
+    arms = [
+        {"name": name, "about": "x", **start, **more} for name, more in (("p", {}), ("q", {}), ("r", {"pretraining": ["a=1"]}))
+    ]
+    recipe = study(arms=[*ARMS, *arms])
+    paths = [pretraining_path(tmp_path, recipe, "a", name, 3) for name in ("plain", "p", "q", "r")]
+    assert paths[0] is None and paths[1] == paths[2] == tmp_path / "pretrained/a/p/seed-3" and paths[3] != paths[1]
 
 
 def test_budgets_share_runs_of_equal_length():
@@ -84,14 +118,13 @@ def record(own, iou, *, clean, other, collapsed=False):
 
 def test_table_shows_means_and_paired_differences():
     plain, many = (50.0, 53.0, 56.0), (54.0, 56.0, 61.0)
-    tests = {}
+    tests, recipe = {}, study()
     for arm, values in (("plain", plain), ("many", many)):
         for seed, iou in enumerate(values):
-            cell = Cell("a", arm, 100, seed, FRAMES["a"][arm])
+            cell = Cell("a", arm, None, 100, seed, FRAMES["a"].of(recipe.arm(arm), None))
             tests[cell] = record("a", iou, clean=iou - 1, other=7.0, collapsed=(arm, seed) == ("many", 2))
-    recipe = study()
     groups = [g for g in groups_of(recipe, FRAMES, tests) if (g.dataset, g.budget) == ("a", "steps")]
-    lines = list(table_of(recipe, "a", recipe.budgets[0], groups))
+    lines = list(table_of(recipe, "a", groups))
     of_plain, of_many = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])
     half = 4.302652729911275 * 3.0 / math.sqrt(3)
     assert of_plain[:6] == ["plain", "10", "100", "3", f"55.00 ± {half:.2f}", f"53.00 ± {half:.2f}"]
@@ -106,11 +139,12 @@ def test_missing_seeds_are_shown_not_hidden():
     recipe = study(sets=SETS[:1])
     done = {("plain", 0): 50.0, ("plain", 2): 51.0, ("many", 0): 52.0, ("many", 1): 60.0, ("many", 2): 52.0}
     tests = {
-        Cell("a", arm, 100, seed, FRAMES["a"][arm]): record("a", iou, clean=iou, other=1.0) for (arm, seed), iou in done.items()
+        Cell("a", arm, None, 100, seed, FRAMES["a"].of(recipe.arm(arm), None)): record("a", iou, clean=iou, other=1.0)
+        for (arm, seed), iou in done.items()
     }
     plain, many, _, _ = groups_of(recipe, FRAMES, tests)
-    lines = list(table_of(recipe, "a", recipe.budgets[0], [plain, many]))
-    assert "| 2 | 52.00, 53.00 | 50.00, 51.00 |" in lines[2] and plain.seeds == (0, 2)
+    lines = list(table_of(recipe, "a", [plain, many]))
+    assert "| 2 of 3 | 52.00, 53.00 | 50.00, 51.00 |" in lines[2] and plain.seeds == (0, 2)
     assert lines[3].split("|")[7].strip() == "", "two pairs have no interval"
 
 
@@ -151,6 +185,7 @@ def test_command_from_start_to_resumed_end(corpus, tmp_path):
     arguments = ["scale", tmp_path / "tiny.yaml", "--data", corpus.parent, "--out", tmp_path / "study", "--cluster", "sync"]
     planned = call(*arguments, "--dry-run")
     assert planned.rc == 0 and "6 runs, 0 done" in planned.stdout and not (tmp_path / "study").exists()
+    assert "hours of one worker" in planned.stdout and "measured by a run of 20 steps" in planned.stdout
     first = call(*arguments, "--set", "seeds=[0]")
     assert first.rc == 0, first
     assert "3 of 3 runs are finished" in first.stdout
@@ -171,6 +206,6 @@ def test_command_from_start_to_resumed_end(corpus, tmp_path):
     other_list = ("--set", "shared=[data.split_list=other]")
     call(*arguments, *other_list).refused(2, "data.split_list null in a study, got train and other")
     fewer = call(*arguments[:5], tmp_path / "new", *arguments[6:], "--set", "shared=[data.num_frames=3]", "--dry-run")
-    assert "demo plain: 3 frames" in fewer.stdout
+    assert "plain: 3 frames" in fewer.stdout
     call(*arguments, "--set", "steps=4").refused(2, "holds a study with other steps", "give another folder")
     call(*arguments[:-1], "threads").refused(2, "--cluster must be local, sync or a scheduler")

@@ -1,0 +1,136 @@
+"""What a study has found so far, and study.json: everything its pages and reports draw."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.scale_cells import TEST_NAME, Cell, Frames, read_test
+from pipelines.scale_curves import ArmCurve, curves_of, ratio_dict, ratios_of
+from pipelines.scale_endpoint import Choice, choose, confirm
+from pipelines.scale_labels import LabelRatio
+from pipelines.scale_recipe import StudyRecipe
+from pipelines.scale_table import Comparison, Group, comparisons_of, groups_of
+from pretrain.runtime.run_dir import ENV_NAME
+from synth import open_store
+from synth.store.files import read_json
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """Everything a study has found so far.
+
+    Attributes:
+        study: The study.
+        command: What made it.
+        groups: All places of the grid.
+        curves: Curves over labels.
+        ratios: What starts are worth in labels.
+        choice: What the endpoint chose, why it could not yet, or None without endpoint.
+        confirmed: What the confirmation says on each data set.
+        counts: Runs finished and planned.
+    """
+
+    study: StudyRecipe
+    command: str
+    groups: tuple[Group, ...]
+    curves: tuple[ArmCurve, ...]
+    ratios: tuple[tuple[ArmCurve, LabelRatio], ...]
+    choice: Choice | str | None
+    confirmed: tuple[tuple[Comparison, float | None], ...]
+    counts: tuple[int, int]
+
+
+def command_of(recipe: str, overrides: Sequence[str]) -> str:
+    """Return the command that makes a study, without paths of this machine."""
+    sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
+    return f"python -m pipelines.scale {recipe} --data $SIRST_DATA --out STUDY{sets}"
+
+
+def read_groups(study: StudyRecipe, frames: Mapping[str, Frames], out: Path, cells: Sequence[Cell]) -> tuple[Group, ...]:
+    """Return all places of the grid with what is finished of them."""
+    return tuple(groups_of(study, frames, _tests(out, cells)))
+
+
+def findings(
+    study: StudyRecipe, command: str, frames: Mapping[str, Frames], out: Path, cells: Sequence[Cell], fresh: Sequence[Cell]
+) -> Findings:
+    """Return what a study has found so far.
+
+    Args:
+        study: The study.
+        command: What made it.
+        frames: Name of a data set -> its frames.
+        out: Folder of the study.
+        cells: Its runs.
+        fresh: Runs of the confirmation, none before it is known which.
+    """
+    groups = read_groups(study, frames, out, cells)
+    curves = tuple(curves_of(study, frames, groups))
+    tests = _tests(out, fresh)
+    endpoint = study.endpoint
+    return Findings(
+        study=study,
+        command=command,
+        groups=groups,
+        curves=curves,
+        ratios=tuple(ratios_of(study, curves)),
+        choice=None if endpoint is None else choose(study, endpoint, groups),
+        confirmed=() if endpoint is None or not fresh else tuple(confirm(study, endpoint, fresh, tests)),
+        counts=(len(_tests(out, cells)) + len(tests), len(cells) + len(fresh)),
+    )
+
+
+def _tests(out: Path, cells: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
+    return {cell: record for cell in cells if (record := read_test(out, cell)) is not None}
+
+
+def content_of(found: Findings, out: Path) -> dict[str, Any]:
+    """Return study.json.
+
+    Args:
+        found: What was found.
+        out: Folder of the study.
+    """
+    study = found.study
+    return {
+        "format": 2,
+        "name": study.name,
+        "command": found.command,
+        "recipe": study.model_dump(mode="json"),
+        "environments": _environments(out),
+        "stores": {path.name: open_store(path).manifest["content_hash"] for path in sorted((out / "stores").glob("*.zarr"))},
+        "runs": {"finished": found.counts[0], "planned": found.counts[1]},
+        "groups": [group.to_dict() for group in found.groups],
+        "comparisons": [asdict(comparison) for comparison in comparisons_of(study, found.groups)],
+        "curves": [curve.to_dict() for curve in found.curves],
+        "ratios": [ratio_dict(study, curve, ratio) for curve, ratio in found.ratios],
+        "endpoint": _endpoint(found),
+    }
+
+
+def _environments(out: Path) -> list[dict[str, Any]]:
+    """Return what the finished runs ran on, each once."""
+    found = (read_json(path.with_name(ENV_NAME)) for path in sorted((out / "runs").rglob(TEST_NAME)))
+    return list({json.dumps(content, sort_keys=True): content for content in found}.values())
+
+
+def _endpoint(found: Findings) -> dict[str, Any] | None:
+    endpoint, choice = found.study.endpoint, found.choice
+    if endpoint is None or choice is None:
+        return None
+    content: dict[str, Any] = {"reference": endpoint.reference, "seeds_a": list(found.study.seeds)}
+    content |= {"seeds_b": list(endpoint.seeds), "candidates": list(endpoint.candidates)}
+    if isinstance(choice, str):
+        return content | {"sets": {}, "chosen": None, "why_not": choice, "results": []}
+    results = [asdict(comparison) | {"p_holm": p_holm} for comparison, p_holm in found.confirmed]
+    return content | {
+        "sets": dict(choice.labels),
+        "chosen": choice.arm,
+        "validation_iou": dict(choice.validation_iou),
+        "results": results,
+    }

@@ -1,0 +1,114 @@
+"""study.md: the tables of a study, what labels buy, and the question that fresh seeds decide, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipelines.scale_findings import Findings
+from pipelines.scale_labels import LabelRatio
+from pipelines.scale_recipe import Budget, DataSet
+from pipelines.scale_table import MIN_SEEDS, difference_text, table_of
+
+_LEGEND = """\
+Every run trains on the training frames without the validation list, takes its last weights or the best on validation as its
+recipe says, chooses its threshold on validation and is tested once at native size (canonical mode). Percent; Fa in 1e-6. Values
+are means over seeds +- half the 95 % t interval; differences are paired by seed, bold where their interval excludes zero; *could
+see* is the smallest difference that 80 % of such studies would find. Only the first budget and, where there is one, the question
+that fresh seeds decide were fixed beforehand: everything else is exploratory, without correction for its number. *clean*:
+without the test frames that have a near duplicate among the others. Steps with a star: the loss still fell by more than 5 % over
+the last fifth. Collapsed seeds stay in the means."""
+
+
+def page_of(found: Findings) -> Iterator[str]:
+    """Yield the lines of study.md."""
+    study, (num_done, num_planned) = found.study, found.counts
+    yield from (f"# {study.name}", "", f"    {found.command}", "")
+    yield from (f"{num_done} of {num_planned} runs are finished.", "") if num_done < num_planned else ()
+    if len(study.seeds) < MIN_SEEDS:
+        yield from (f"**{len(study.seeds)} seeds: smoke, not evidence.**", "")
+    yield from (_LEGEND, "", "**Arms**", "")
+    yield from (f"- {arm.name}: {arm.about}" for arm in study.arms)
+    yield from _endpoint_lines(found)
+    for dataset in study.sets:
+        for budget in study.budgets:
+            yield from _tables(found, dataset, budget)
+            yield from _law_lines(found, dataset, budget)
+            yield from _ratio_lines(found, dataset, budget)
+    yield ""
+
+
+def _tables(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
+    """Yield one table for each label count."""
+    like = "all arms take equally many steps" if budget.like is None else f"as many passes over its frames as {budget.like}"
+    yield from ("", f"## {dataset.name}, {budget.name}: {like}", "")
+    for labels in dataset.labels:
+        if len(dataset.labels) > 1:
+            yield from ("", f"**{'all labels' if labels is None else f'{labels} labels'}**", "")
+        place = (dataset.name, budget.name, labels)
+        yield from table_of(found.study, dataset.name, [g for g in found.groups if (g.dataset, g.budget, g.labels) == place])
+
+
+def _law_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
+    """Yield the laws of the curves over labels, refusals included."""
+    curves = [c for c in found.curves if (c.dataset, c.budget) == (dataset.name, budget.name) and c.curve is not None]
+    if curves:
+        yield from ("", "**What labels buy** (e = 1 - IoU = c + a labels^-b; what the rules forbid is not stated)", "")
+    for curve in curves:
+        assert curve.judgement is not None
+        b, c = curve.judgement.exponent, curve.judgement.floor
+        if curve.law is not None and b is not None and c is not None:
+            exponent = f"b {curve.law.exponent:.2f} [{b.low:.2f}, {b.high:.2f}]"
+            yield f"- {curve.arm}: {exponent}, c {curve.law.floor:.3f} [{c.low:.3f}, {c.high:.3f}]"
+        if curve.frames_for_one_point is not None:
+            yield f"  - one more point of IoU takes about {curve.frames_for_one_point:.0f} more frames"
+        yield from (f"- {curve.arm}: {refusal}" for refusal in curve.judgement.refusals)
+
+
+def _ratio_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
+    """Yield what starts are worth in labels."""
+    ratios = [(c, ratio) for c, ratio in found.ratios if (c.dataset, c.budget) == (dataset.name, budget.name)]
+    if ratios:
+        yield from ("", f"**What an arm is worth in labels of {found.study.reference}** (never extrapolated)", "")
+    yield from (f"- {curve.arm} at {ratio.size:g} labels: {_ratio_text(ratio)}" for curve, ratio in ratios)
+
+
+def _ratio_text(ratio: LabelRatio) -> str:
+    value = f"{'' if ratio.bound == '=' else ratio.bound + ' '}{ratio.ratio:.2f} times"
+    if ratio.interval is None:
+        return value + ", no interval"
+    low, high = ratio.interval
+    return f"{value} [{low:.2f}, {high:.2f}]" + ("" if low > 1 or high < 1 else ", no evidence of a difference")
+
+
+def _endpoint_lines(found: Findings) -> Iterator[str]:
+    endpoint, choice = found.study.endpoint, found.choice
+    if endpoint is None or choice is None:
+        return
+    yield from ("", "## The question that fresh seeds decide", "")
+    yield (
+        f"Largest label count at which {endpoint.reference} stands {endpoint.headroom:g} points of validation IoU below its\n"
+        f"value with most labels; the best of {', '.join(endpoint.candidates)} there on validation (seeds\n"
+        f"{_seeds(found.study.seeds)}); its test IoU minus that of {endpoint.reference} with seeds {_seeds(endpoint.seeds)}, "
+        "Holm over data sets."
+    )
+    yield ""
+    if isinstance(choice, str):
+        yield f"Not yet chosen: {choice}."
+        return
+    counts = ", ".join(f"{name} {'all' if labels is None else labels}" for name, labels in choice.labels.items())
+    means = ", ".join(f"{arm} {value:.2f}" for arm, value in choice.validation_iou.items())
+    yield from (f"Chosen: **{choice.arm}** at {counts} labels (mean validation IoU: {means}).", "")
+    for comparison, p_holm in found.confirmed:
+        text = f"{len(comparison.seeds)} pairs so far: no interval yet"
+        if comparison.low is not None and comparison.high is not None:
+            text = (
+                f"{difference_text(comparison.low, comparison.high)} points, {len(comparison.seeds)} pairs, p {comparison.p:.4f}"
+            )
+            text += "" if p_holm is None else f" (Holm {p_holm:.4f})"
+            text += f"; could see {comparison.could_see:.1f}"
+        yield f"- {comparison.dataset}: {text}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    is_run = list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))) and len(seeds) > 2
+    return f"{seeds[0]} to {seeds[-1]}" if is_run else ", ".join(map(str, seeds))

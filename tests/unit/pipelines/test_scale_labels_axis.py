@@ -1,0 +1,228 @@
+"""Studies over labels and starts: curves, label ratios, the question that fresh seeds decide, and the command that does them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+pytest.importorskip("torch")
+
+from finetune.metrics.intervals import holm, paired_p
+from pipelines.scale_cells import Frames, cell_of, cells_of
+from pipelines.scale_curves import curves_of, ratios_of
+from pipelines.scale_endpoint import Choice, choose, confirm, confirmation_cells
+from pipelines.scale_recipe import StudyRecipe
+from pipelines.scale_table import comparisons_of, groups_of
+from pipelines.scale_tasks import loss_slope
+from synth.errors import RecipeError
+from tests.support.builders import scene, write_corpus
+from tests.support.cli import call
+
+SIZES = (8, 17, 34, 85, None)
+FRAMES = {name: Frames(256, {}) for name in "ab"}
+RECIPE = StudyRecipe.model_validate(
+    {
+        "name": "s", "finetune": "acm_nano_study", "steps": 100, "seeds": [0, 1, 2, 3, 4],
+        "sets": [{"name": name, "folder": name, "labels": SIZES} for name in "ab"],
+        "arms": [{"name": name, "about": "x"} for name in ("scratch", "start", "other")],
+        "budgets": [{"name": "steps", "kind": "steps"}],
+        "endpoint": {"reference": "scratch", "candidates": ["start", "other"], "seeds": [10, 11, 12]},
+    }
+)  # fmt: skip
+
+
+def iou_of(arm, labels, seed):
+    """Scratch follows e = 0.2 + 1.2 labels^-0.5; the others are worth 3 and 1.5 times the labels."""
+    worth = {"scratch": 1.0, "start": 3.0, "other": 1.5}[arm]
+    return 100.0 * (0.8 - 1.2 * (worth * (labels or 256)) ** -0.5) + 0.3 * math.sin(9.0 * seed + (labels or 256))
+
+
+def record(cell, slope=0.01):
+    iou = iou_of(cell.arm, cell.labels, cell.seed)
+    scores = {"iou": iou, "niou": iou, "pd": 90.0, "fa": 5.0}
+    tests = {name: {"whole": scores, "clean": {"iou": iou}} for name in "ab"}
+    init = {"kind": "ssl", "objectives": ["seg"]} if cell.arm == "start" else {"kind": "random"}
+    result = {"validation": {"val_best_iou": iou + 2}, "is_collapsed": False, "init": init}
+    return {"result": result, "tests": tests, "loss_slope": slope}
+
+
+@pytest.fixture(scope="module")
+def tests():
+    return {cell: record(cell) for cell in cells_of(RECIPE, FRAMES)}
+
+
+@pytest.fixture(scope="module")
+def groups(tests):
+    return tuple(groups_of(RECIPE, FRAMES, tests))
+
+
+def test_grid_is_complete_and_whole_seeds_come_first(tests, groups):
+    cells = list(tests)
+    assert len(cells) == 2 * 5 * 3 * 5 and len(groups) == 2 * 5 * 3
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
+    assert len({cell.path for cell in cells}) == len(cells)
+    assert {cell.path for cell in cells if cell.seed == 0 and cell.arm == "start" and cell.dataset == "a"} >= {
+        "runs/a/start/labels-8/100/seed-0", "runs/a/start/100/seed-0",
+    }  # fmt: skip
+    assert {group.init for group in groups if group.arm == "start"} == {"ssl seg"}
+
+
+def test_curves_are_judged_and_priced(groups):
+    curves = list(curves_of(RECIPE, FRAMES, groups))
+    assert [(c.dataset, c.arm) for c in curves] == [(name, arm.name) for name in "ab" for arm in RECIPE.arms]
+    scratch = curves[0]
+    assert scratch.curve is not None and scratch.curve.sizes.tolist() == [8, 17, 34, 85, 256]
+    assert scratch.law is not None and scratch.law.exponent == pytest.approx(0.5, abs=0.05)
+    assert scratch.law.floor == pytest.approx(0.2, abs=0.02)
+    price = (1.2 / (1.2 * 256**-0.5 - 0.01)) ** 2 - 256
+    assert scratch.frames_for_one_point == pytest.approx(price, rel=0.15), "what its law says at 256 labels"
+    content = json.loads(json.dumps(scratch.to_dict(), allow_nan=False))
+    assert content["intervals"]["floor"][0] < 0.2 < content["intervals"]["floor"][1]
+    assert set(content["extrapolation"]) == {"P3", "BD", "last value"}
+
+
+def test_training_that_had_not_converged_states_no_law(tests):
+    limited = {cell: record(cell, 0.2 if cell.labels == 17 else 0.0) for cell in tests}
+    curve = next(curves_of(RECIPE, FRAMES, tuple(groups_of(RECIPE, FRAMES, limited))))
+    assert curve.law is None and curve.judgement is not None
+    assert curve.judgement.refusals == ("training at 17 frames had not converged: no law",)
+
+
+def test_starts_are_worth_labels(groups):
+    curves = tuple(curves_of(RECIPE, FRAMES, groups))
+    found = {(c.dataset, c.arm, r.size): r for c, r in ratios_of(RECIPE, curves)}
+    assert len(found) == 2 * 2 * 5 and not any(arm == "scratch" for _, arm, _ in found)
+    at_17 = found["a", "start", 17.0]
+    assert at_17.bound == "=" and at_17.ratio == pytest.approx(3.0, rel=0.15), "linear between sizes"
+    assert at_17.interval is not None and at_17.interval.low > 2
+    assert found["a", "start", 256.0].bound == ">="
+
+
+def test_only_seeds_that_every_size_has_make_a_curve(tests):
+    some = {cell: test for cell, test in tests.items() if not (cell.labels == 34 and cell.seed == 3)}
+    curve = next(curves_of(RECIPE, FRAMES, tuple(groups_of(RECIPE, FRAMES, some))))
+    assert curve.seeds == (0, 1, 2, 4) and curve.curve is not None and curve.curve.num_replicates == 4
+    none = next(curves_of(RECIPE, FRAMES, tuple(groups_of(RECIPE, FRAMES, {}))))
+    assert none.curve is None and none.to_dict()["sizes"] == []
+
+
+def test_differences_are_taken_against_the_reference(groups):
+    found = list(comparisons_of(RECIPE, groups))
+    assert len(found) == 2 * 5 * 2 and {c.reference for c in found} == {"scratch"}
+    first = next(c for c in found if (c.dataset, c.labels, c.arm) == ("a", 8, "start"))
+    assert first.differences == pytest.approx([iou_of("start", 8, s) - iou_of("scratch", 8, s) for s in range(5)])
+    assert first.low is not None and first.p is not None and first.low > 0 and first.p < 0.05
+
+
+def test_validation_chooses_count_and_arm(groups):
+    """Scratch at all labels: 72.5; at 85: 67.0; at 34: 59.4, the largest count 10 points below."""
+    found = choose(RECIPE, RECIPE.endpoint, groups)
+    assert isinstance(found, Choice) and found.arm == "start" and found.labels == {"a": 34, "b": 34}
+    assert found.validation_iou["start"] > found.validation_iou["other"]
+
+
+def test_choice_waits_for_every_seed_and_needs_headroom(tests, groups):
+    fewer = {cell: test for cell, test in tests.items() if (cell.arm, cell.seed, cell.labels) != ("other", 4, 8)}
+    waiting = choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, fewer)))
+    assert waiting == "2 places of the grid lack seeds; the choice waits for them"
+    wide = RECIPE.endpoint.model_copy(update={"headroom": 60.0})
+    assert choose(RECIPE, wide, groups) == "a: scratch is nowhere 60 points below its value with most labels"
+
+
+def test_fresh_seeds_decide(groups):
+    choice = choose(RECIPE, RECIPE.endpoint, groups)
+    cells = list(confirmation_cells(RECIPE, RECIPE.endpoint, choice, FRAMES))
+    assert {cell.seed for cell in cells} == {10, 11, 12} and len(cells) == 3 * 2 * 2
+    assert {(cell.arm, cell.labels) for cell in cells} == {("scratch", 34), ("start", 34)}
+    some = {cell: record(cell) for cell in cells if cell.dataset == "a"}
+    (of_a, p_a), (of_b, p_b) = confirm(RECIPE, RECIPE.endpoint, cells, some)
+    assert of_a.low is not None and of_b.low is None and p_a is p_b is None, "Holm waits for both data sets"
+    whole = confirm(RECIPE, RECIPE.endpoint, cells, {cell: record(cell) for cell in cells})
+    assert [p for _, p in whole] == pytest.approx(holm([c.p for c, _ in whole]))
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
+
+
+def test_paired_p_by_hand():
+    """Student, two-sided: t = 2.0 with 4 degrees of freedom has p = 0.1161."""
+    values = [v + 2.0 * math.sqrt(2.5) / math.sqrt(5) for v in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+    assert paired_p(values) == pytest.approx(0.1161, abs=1e-4)
+    assert paired_p([0.0] * 3) == 1.0 and paired_p([1.0] * 3) == 0.0
+    with pytest.raises(RecipeError, match="at least 3 pairs, got 2"):
+        paired_p([1.0, 2.0])
+
+
+def test_loss_slope_is_that_of_the_last_fifth():
+    falling = [{"step": step, "loss": 5.0 if step <= 80 else 2.0 - 0.01 * (step - 90)} for step in range(10, 101, 2)]
+    assert loss_slope(falling) == pytest.approx(0.2 / 1.99, rel=0.02), "0.2 of about 2 over the last 20 steps"
+    assert loss_slope([{"step": step, "loss": 1.0} for step in range(1, 101)]) == pytest.approx(0.0, abs=1e-12)
+    assert loss_slope([]) is None and loss_slope(falling[:3]) is None
+
+
+def test_budgets_and_labels_multiply():
+    cell = cell_of(RECIPE, RECIPE.budgets[0], "a", FRAMES["a"], 17, RECIPE.arms[0], 3)
+    assert (cell.labels, cell.num_frames, cell.steps) == (17, 17, 100)
+
+
+NETWORK = ["detector.backbone.widths=[4, 8]", "detector.backbone.blocks=[1, 1]"]
+TINY = {
+    "name": "tiny", "finetune": "acm_nano_smoke", "sets": [{"name": "demo", "folder": "demo", "labels": [4, None]}],
+    "shared": [*NETWORK, "views.crop_px=32", "train.batch=4", "train.validate_every=null", "train.log_every=1"],
+    "unlabelled": ["other"],
+    "arms": [
+        {"name": "scratch", "about": "longer", "extra_steps": 2},
+        {"name": "seg", "about": "pretrained", "pretrain": "pretrain_tiny", "pretraining": [
+            *NETWORK, "train.steps=2", "train.batch=2", "views.crop_px=32", "held_out={frames: 1, crops: 2}",
+            "train.validate_every=null",
+        ]},
+        {"name": "joint", "about": "beside made ones", "synthesize": "sirst5k", "real_share": 0.5,
+         "synthesis": ["canvas_hw=[64, 64]", "noise.window_px=16", "noise.stride_px=16"]},
+    ],
+    "budgets": [{"name": "steps", "kind": "steps"}], "steps": 5, "seeds": [0, 1],
+    "endpoint": {"reference": "scratch", "candidates": ["seg", "joint"], "seeds": [7], "headroom": 0},
+}  # fmt: skip
+
+
+def test_command_does_grid_choice_and_confirmation(tmp_path):
+    names = {"train": tuple("abcdef"), "val": ("v",), "test": ("t", "u")}
+    places = enumerate(name for ids in names.values() for name in ids)
+    frames = [scene(name, (40, 48), [(5 + 3 * i, 8, 8 + 3 * i, 12)]) for i, name in places]
+    write_corpus(tmp_path / "data/demo", frames, names)
+    write_corpus(tmp_path / "data/other", [scene(name, (40, 48), []) for name in "wxyz"], {})
+    (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
+    arguments = ["scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study", "--cluster", "sync"]
+    first = call(*arguments)
+    assert first.rc == 0, first.stderr
+    assert "labels: 4, all" in first.stdout and "after 2 of pretrain_tiny" in first.stdout
+    content = json.loads((tmp_path / "study/study.json").read_text())
+    assert content["format"] == 2 and len(content["groups"]) == 2 * 3
+    inits = {group["arm"]: group["init"] for group in content["groups"]}
+    assert inits == {"scratch": "random", "seg": "ssl seg dense", "joint": "random"}
+    assert {group["steps"] for group in content["groups"] if group["arm"] == "scratch"} == {7}
+    endpoint = content["endpoint"]
+    assert endpoint["chosen"] in ("seg", "joint") and endpoint["seeds_b"] == [7]
+    assert [len(result["seeds"]) for result in endpoint["results"]] == [1] and "1 pairs so far" in (
+        tmp_path / "study/study.md"
+    ).read_text()
+    assert sorted(p.name for p in (tmp_path / "study/pretrained/demo/seg").iterdir())[:2] == ["seed-0", "seed-1"]
+    page = (tmp_path / "study/study.md").read_text()
+    assert (
+        "**4 labels**" in page and "**2 seeds: smoke, not evidence.**" in page and "not enough sizes to state an exponent" in page
+    )
+    again = call(*arguments)
+    assert again.rc == 0 and "12 runs, 12 done" in again.stdout
+    assert json.loads((tmp_path / "study/study.json").read_text()) == content
+
+
+def test_more_labels_than_frames_are_named(tmp_path):
+    frames = [scene(name, (40, 48), [(5, 8, 8, 12)]) for name in "abvt"]
+    write_corpus(tmp_path / "data/demo", frames, {"train": ("a", "b"), "val": ("v",), "test": ("t",)})
+    (tmp_path / "tiny.yaml").write_text(json.dumps(TINY | {"unlabelled": []}))
+    call("scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study").refused(
+        2, "sets.demo.labels must be <= 2", "got 4"
+    )
