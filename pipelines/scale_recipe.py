@@ -45,7 +45,7 @@ class Arm(_Config):
         name: What tables call it.
         about: One line for the reader of the table.
         synthesize: Recipe of the data set to train on, made from the training frames; null trains on these themselves.
-        synthesis: ``key=value`` overrides of that recipe; ``{set}`` in them is the folder of the data set, for plates of scenes.
+        synthesis: ``key=value`` overrides of that recipe; ``"{set}"`` in them is the folder of the set, for plates of scenes.
         real_share: Share of the training frames themselves in every batch beside what was made; null: none.
         pretrain: Recipe of a pretraining to start from, on the training frames and the study's ``unlabelled`` folders; each seed
             pretrains anew. null: random weights.

@@ -19,6 +19,8 @@ from synth.store.files import write_json
 
 LAST_PART = 0.2
 """Share of a run at its end over which its loss should be flat."""
+FIRST_PARTS = 20
+"""One of so many parts of a run is its beginning."""
 MIN_POINTS = 3
 """Lines of the journal that a slope is fitted to at least."""
 
@@ -182,7 +184,10 @@ def perform(task: Task) -> bool:
 
 
 def loss_slope(journal: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return by what share of its mean the loss fell over the last fifth of a run (a fitted line), None for too short a journal.
+    """Return what share of its whole fall the loss still fell in the last fifth of a run, None for too short a journal.
+
+    A fitted line against the fall from the first twentieth to that line's middle. (Our choice: the fall over the loss itself,
+    which tends to zero on few frames, flags every run that learnt them.)
 
     Args:
         journal: Lines of the run.
@@ -191,5 +196,9 @@ def loss_slope(journal: Sequence[Mapping[str, Any]]) -> float | None:
     last = points[points[:, 0] > (1.0 - LAST_PART) * points[-1:, 0].sum()]
     if len(last) < MIN_POINTS:
         return None
+    first = points[: max(1, len(points) // FIRST_PARTS), 1].mean()
+    fall = first - last[:, 1].mean()
+    if fall <= 0.0:
+        return None
     slope = np.polyfit(last[:, 0], last[:, 1], 1)[0]
-    return float(-slope * LAST_PART * points[-1, 0] / last[:, 1].mean())
+    return float(-slope * LAST_PART * points[-1, 0] / fall)

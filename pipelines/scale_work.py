@@ -113,10 +113,10 @@ def synthesis_of(arm: Arm, folder: str) -> tuple[Path | None, list[str]]:
 
     Args:
         arm: An arm that makes one.
-        folder: Root folder of the data set; stands for ``{set}`` in the overrides.
+        folder: Root folder of the data set; stands for ``{set}`` in the overrides, escaped as within double quotes.
     """
     assert arm.synthesize is not None
-    overrides = [override.replace(FOLDER_MARK, json.dumps(folder)) for override in arm.synthesis]
+    overrides = [override.replace(FOLDER_MARK, json.dumps(folder)[1:-1]) for override in arm.synthesis]
     if isinstance(load_recipe(arm.synthesize, SynthesisRecipe).source, CorpusSource):
         return Path(folder), ["split=train", *overrides]
     return None, overrides

@@ -1,0 +1,165 @@
+"""Put the results of record into README.md: the tables between its markers are made from results/*.json alone.
+
+    python -m pipelines.record                     rewrite them
+    python -m pipelines.record --check             write nothing; exit 3 when they are not what the results say
+
+A study (study.json of pipelines.scale, under any name) gives a row an arm: test IoU of the reference, differences of the others.
+A comparison (scores.json of pipelines.evaluate over several runs) gives a row for each mean over seeds. Other JSON is named and
+left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, run_command
+from pipelines.scale_table import difference_text, mean_text
+from synth.errors import RefusalError
+from synth.store.files import read_json, write_durably
+
+BEGIN, END = "<!-- results of record: python -m pipelines.record -->", "<!-- end of the results of record -->"
+
+Json = Mapping[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = Parser(prog="record", description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="folder of the results of record")
+    parser.add_argument("--into", type=Path, default=Path("README.md"), metavar="FILE", help="page with the two markers")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 3 when the page is not what the results say")
+    return run_command(_run, parser, argv)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if not arguments.results.is_dir():
+        raise RefusalError(f"--results {arguments.results}: no such folder; give the folder of the results of record")
+    if not arguments.into.is_file():
+        raise RefusalError(f"--into {arguments.into}: no such page")
+    page = arguments.into.read_text(encoding="utf-8")
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise RefusalError(f"--into {arguments.into}: must hold the line {BEGIN} once, and after it {END} once")
+    before, rest = page.split(BEGIN)
+    wanted = "\n".join([before + BEGIN, "", *_tables(arguments.results), END + rest.split(END)[1]])
+    if arguments.check:
+        is_equal = wanted == page
+        print(f"{arguments.into} {'says' if is_equal else 'does not say'} what {arguments.results} holds")
+        return EXIT_OK if is_equal else EXIT_VERIFICATION
+    write_durably(arguments.into, [wanted.encode()])
+    print(f"wrote the tables of {arguments.results} into {arguments.into}")
+    return EXIT_OK
+
+
+def _tables(results: Path) -> Iterator[str]:
+    """Yield the lines between the markers."""
+    comparisons, studies = [], []
+    for path in sorted(results.glob("*.json")):
+        content = read_json(path)
+        if "comparisons" in content and "groups" in content:
+            studies.append((path, content))
+        elif "sets" in content:
+            comparisons.append((path, content))
+        else:
+            print(f"{path}: is neither a study nor a comparison of detectors; left out", file=sys.stderr)
+    if comparisons:
+        yield from _detectors(comparisons)
+    for path, content in studies:
+        yield from _study(path, content)
+
+
+def _detectors(comparisons: Sequence[tuple[Path, Json]]) -> Iterator[str]:
+    """Yield one row for each mean over seeds and each test list."""
+    yield "| trained as | test list | seeds | IoU | nIoU | Pd | Fa (1e-6) | IoU without near duplicates |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for path, content in comparisons:
+        for tested in content["sets"]:
+            data = tested["data"]
+            where = f"{data['name']} ({data['num_frames']})" + (", trained on the other set" if tested["is_other"] else "")
+            for mean in tested["means"]:
+                clean = mean["scores"].get("native, de-duplicated", {})
+                scores = [_score(mean["scores"]["native"], name) for name in ("iou", "niou", "pd", "fa")]
+                cells = [f"[`{path.stem}`]({_page(path)})", where, str(mean["num_seeds"]), *scores, _score(clean, "iou")]
+                yield "| " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _score(scores: Json, name: str) -> str:
+    if name not in scores:
+        return "-"
+    mean, half = scores[name]["mean"], scores[name]["half_width_95"]
+    return f"{mean:.1f}" if half is None else f"{mean:.1f} ± {half:.1f}"
+
+
+def _study(path: Path, content: Json) -> Iterator[str]:
+    """Yield a table with a row an arm and a column for each data set, label count and budget that three seeds have."""
+    runs, recipe = content["runs"], content["recipe"]
+    seeds = sorted({seed for group in content["groups"] for seed in group["seeds"]})
+    shown = [place for place in dict.fromkeys(map(_place, content["groups"])) if _has_interval(content, place)]
+    yield f"**[{content['name']}]({_page(path)})**, {len(seeds)} seeds, {runs['finished']} of {runs['planned']} runs: test IoU"
+    yield "of the first row, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero."
+    yield ""
+    if not shown:
+        yield from ("No place of its grid has three seeds yet.", "")
+        return
+    has_labels = any(len(dataset["labels"]) > 1 for dataset in recipe["sets"])
+    yield "| arm | " + " | ".join(_head(place, has_labels) for place in shown) + " |"
+    yield "|---" * (1 + len(shown)) + "|"
+    reference = content["comparisons"][0]["reference"]
+    yield (
+        f"| {reference} | " + " | ".join(mean_text(_group(content, place, reference)["scores"]["iou"]) for place in shown) + " |"
+    )
+    for arm in dict.fromkeys(c["arm"] for c in content["comparisons"]):
+        yield f"| {arm} | " + " | ".join(_difference(content, place, arm) for place in shown) + " |"
+    yield ""
+    yield from _endpoint(content["endpoint"])
+
+
+def _endpoint(endpoint: Json | None) -> Iterator[str]:
+    if endpoint is None or endpoint["chosen"] is None:
+        return
+    for result in endpoint["results"]:
+        if result["low"] is not None:
+            labels = "all" if result["labels"] is None else result["labels"]
+            what = f"{endpoint['chosen']} minus {endpoint['reference']} on {result['dataset']} at {labels} labels"
+            yield f"Fixed beforehand, with fresh seeds: {what}: {difference_text(result['low'], result['high'])}."
+    yield ""
+
+
+Place = tuple[str, int | None, str]
+
+
+def _place(entry: Json) -> Place:
+    return entry["dataset"], entry["labels"], entry["budget"]
+
+
+def _head(place: Place, has_labels: bool) -> str:
+    dataset, labels, budget = place
+    return ", ".join([dataset, *([f"{labels or 'all'} labels"] if has_labels else []), budget])
+
+
+def _has_interval(content: Json, place: Place) -> bool:
+    return any(c["low"] is not None for c in content["comparisons"] if _place(c) == place)
+
+
+def _group(content: Json, place: Place, arm: str) -> Json:
+    found: Json = next(g for g in content["groups"] if _place(g) == place and g["arm"] == arm)
+    return found
+
+
+def _difference(content: Json, place: Place, arm: str) -> str:
+    found = next(c for c in content["comparisons"] if _place(c) == place and c["arm"] == arm)
+    return "-" if found["low"] is None else difference_text(found["low"], found["high"])
+
+
+def _page(path: Path) -> str:
+    """Return the page of a result, relative to the repository: the Markdown beside it, or the folder's table of runs."""
+    page = path.with_suffix(".md")
+    return f"{path.parent.name}/{page.name if page.is_file() else path.name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
