@@ -88,16 +88,16 @@ def _run(arguments: argparse.Namespace) -> int:
 def _work(
     arguments: argparse.Namespace, place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell], stop: StopRequest
 ) -> int:
-    """Do what is to be done, the confirmation too once it is known which runs it takes, and write what was found."""
+    """Do what is to be done, first the seeds that choose, then the confirmation, and write what was found."""
     _begin(place)
     (place.out / STOP_NAME).unlink(missing_ok=True)
-    todo = _unfinished(place, cells)
-    if todo and not stop() and (rc := make_stores(place, workers=arguments.workers, cluster=arguments.cluster)) != EXIT_OK:
+    is_open = bool(_unfinished(place, cells)) and not stop()
+    if is_open and (rc := make_stores(place, workers=arguments.workers, cluster=arguments.cluster)) != EXIT_OK:
         return rc
-    failures = _train(arguments, place, todo, stop)
+    selection = () if place.study.endpoint is None else place.study.endpoint.selection
+    failures = _train(arguments, place, [cell for cell in cells if cell.seed in selection], stop)
     fresh = _confirmation(place, frames, cells)
-    if fresh and not stop():
-        failures |= _train(arguments, place, _unfinished(place, fresh), stop)
+    failures |= _train(arguments, place, [*fresh, *cells], stop)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
     write_json(place.out / "study.json", content_of(found, place.out))
     write_durably(place.out / "study.md", ["\n".join(page_of(found)).encode()])
@@ -106,7 +106,9 @@ def _work(
     return stop.exit_code or (EXIT_FAULT if failures else EXIT_OK)
 
 
-def _train(arguments: argparse.Namespace, place: Workplace, todo: Sequence[Cell], stop: StopRequest) -> dict[str, Exception]:
+def _train(arguments: argparse.Namespace, place: Workplace, cells: Sequence[Cell], stop: StopRequest) -> dict[str, Exception]:
+    """Do those cells that are not done; return why any failed."""
+    todo = _unfinished(place, cells)
     if not todo or stop():
         return {}
     with open_client(arguments.cluster, min(arguments.workers, len(todo))) as client:
@@ -158,14 +160,16 @@ def _frames(place: Workplace, dataset: DataSet) -> Frames:
     train = len(training_ids(open_corpus(folder, "train"), place.recipes[place.study.arms[0].name].data))
     if too_many := [count for count in dataset.labels if count is not None and count > train]:
         raise SourceError(f"sets.{dataset.name}.labels must be <= {train}, the training frames of {folder}, got {too_many[-1]}")
-    made = {}
+    made: dict[str, int] = {}
+    rendered: set[str] = set()
     for arm in place.study.arms:
         if arm.synthesize is not None:
             source, overrides = synthesis_of(arm, str(folder))
             recipe = synthesize.resolve_recipe(arm.synthesize, source, overrides)
             table, _ = scan_sources(recipe, threads=1, progress=lambda *_: None)
             made[arm.name] = len(Plan(recipe, table.targets_per_frame()))
-    return Frames(train, made)
+            rendered.update({arm.name} if source is None else ())
+    return Frames(train, made, frozenset(rendered))
 
 
 def _print_plan(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> None:

@@ -52,17 +52,20 @@ class Frames:
     Attributes:
         train: Frames of the training list.
         made: Name of an arm -> frames of the data set made for it from all of them.
+        rendered: Arms whose data set is rendered and takes nothing from them: it is used whole with any labels.
     """
 
     train: int
     made: Mapping[str, int]
+    rendered: frozenset[str] = frozenset()
 
     def of(self, arm: Arm, labels: int | None) -> int:
         """Return how many frames an arm trains on with a number of labels; of what is made, its share."""
         real = self.train if labels is None else labels
         if arm.name not in self.made:
             return real
-        return round(self.made[arm.name] * real / self.train) + (0 if arm.real_share is None else real)
+        made = self.made[arm.name] if arm.name in self.rendered else round(self.made[arm.name] * real / self.train)
+        return made + (0 if arm.real_share is None else real)
 
 
 def store_path(out: Path, dataset: str, arm: str) -> Path:

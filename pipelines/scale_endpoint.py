@@ -1,6 +1,6 @@
 """The question of a study that fresh seeds decide: which label count, which arm, and what the confirmation says.
 
-Label count and arm come from validation alone, with the study's seeds; test lists have no part in the choice. The confirmation
+Label count and arm come from validation alone, with the selection seeds; test lists have no part in the choice. The confirmation
 trains reference and chosen arm anew with the endpoint's seeds and compares them on test.
 """
 
@@ -33,7 +33,7 @@ class Choice:
 
 
 def choose(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> Choice | str:
-    """Return what validation chooses with the study's seeds, or why it cannot choose.
+    """Return what validation chooses with the selection seeds, or why it cannot choose.
 
     Args:
         study: The study.
@@ -41,10 +41,10 @@ def choose(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> C
         groups: All groups of the study.
     """
     budget, labels = study.budgets[0].name, {}
-    means = {(g.dataset, g.labels, g.arm): _mean(g.validation_iou) for g in groups if g.budget == budget}
-    missing = [g for g in groups if g.budget == budget and _asked(endpoint, g.arm) and len(g.seeds) < len(study.seeds)]
-    if missing:
-        return f"{len(missing)} places of the grid lack seeds; the choice waits for them"
+    asked = [g for g in groups if g.budget == budget and g.arm in (endpoint.reference, *endpoint.candidates)]
+    if missing := [group for group in asked if not set(endpoint.selection) <= set(group.seeds)]:
+        return f"{len(missing)} places of the grid lack selection seeds; the choice waits for them"
+    means = {(g.dataset, g.labels, g.arm): _mean(_of_seeds(g, endpoint.selection)) for g in asked}
     for dataset in study.sets:
         top = means[dataset.name, dataset.labels[-1], endpoint.reference]
         low = [n for n in dataset.labels if means[dataset.name, n, endpoint.reference] <= top - endpoint.headroom]
@@ -87,8 +87,8 @@ def confirm(
     return list(zip(found, holm(p_values) if is_whole else [None] * len(found), strict=True))
 
 
-def _asked(endpoint: Endpoint, arm: str) -> bool:
-    return arm == endpoint.reference or arm in endpoint.candidates
+def _of_seeds(group: Group, seeds: Sequence[int]) -> list[float]:
+    return [group.validation_iou[group.seeds.index(seed)] for seed in seeds]
 
 
 def _mean(values: Sequence[float]) -> float:

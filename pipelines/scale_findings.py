@@ -123,7 +123,7 @@ def _endpoint(found: Findings) -> dict[str, Any] | None:
     endpoint, choice = found.study.endpoint, found.choice
     if endpoint is None or choice is None:
         return None
-    content: dict[str, Any] = {"reference": endpoint.reference, "seeds_a": list(found.study.seeds)}
+    content: dict[str, Any] = {"reference": endpoint.reference, "seeds_a": list(endpoint.selection)}
     content |= {"seeds_b": list(endpoint.seeds), "candidates": list(endpoint.candidates)}
     if isinstance(choice, str):
         return content | {"sets": {}, "chosen": None, "why_not": choice, "results": []}

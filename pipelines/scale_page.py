@@ -88,7 +88,7 @@ def _endpoint_lines(found: Findings) -> Iterator[str]:
     yield (
         f"Largest label count at which {endpoint.reference} stands {endpoint.headroom:g} points of validation IoU below its\n"
         f"value with most labels; the best of {', '.join(endpoint.candidates)} there on validation (seeds\n"
-        f"{_seeds(found.study.seeds)}); its test IoU minus that of {endpoint.reference} with seeds {_seeds(endpoint.seeds)}, "
+        f"{_seeds(endpoint.selection)}); its test IoU minus that of {endpoint.reference} with seeds {_seeds(endpoint.seeds)}, "
         "Holm over data sets."
     )
     yield ""

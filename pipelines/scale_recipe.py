@@ -98,18 +98,20 @@ class Endpoint(_Config):
     """One question that is decided before test lists are looked at, on seeds of its own.
 
     The label count is the largest at which the reference stands ``headroom`` points of validation IoU below its value with most
-    labels; the arm is the best one there on validation, over data sets, with the study's ``seeds``. Only its test IoU minus that
-    of the reference with ``seeds`` of the endpoint is the answer, on each data set, Holm over them.
+    labels; the arm is the best one there on validation, over data sets, with the ``selection`` seeds. Only its test IoU minus
+    that of the reference with fresh ``seeds`` is the answer, on each data set, Holm over them.
 
     Attributes:
         reference: Arm that differences are taken against: compute-matched training from random weights.
         candidates: Arms among which validation chooses.
+        selection: Seeds of the study that choose, done first; more of them may follow the confirmation and change nothing in it.
         seeds: Fresh seeds of the confirmation.
         headroom: Points of validation IoU.
     """
 
     reference: str
     candidates: tuple[str, ...] = Field(min_length=1)
+    selection: tuple[int, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     headroom: float = Field(10.0, ge=0)
 
@@ -160,6 +162,8 @@ class StudyRecipe(_Config):
         seeds = self.seeds + (() if self.endpoint is None else self.endpoint.seeds)
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"seeds must differ, those of endpoint too, got {list(seeds)}")
+        if self.endpoint is not None and not set(self.endpoint.selection) <= set(self.seeds):
+            raise ValueError(f"endpoint.selection must be of the study's seeds, got {list(self.endpoint.selection)}")
         asked = () if self.endpoint is None else (self.endpoint.reference, *self.endpoint.candidates)
         if strange := [name for name in asked if name not in arms]:
             raise ValueError(f"endpoint.reference and candidates must be of {', '.join(arms)}, got {strange[0]}")

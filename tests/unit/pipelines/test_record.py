@@ -13,7 +13,7 @@ from pipelines.record import BEGIN, END
 from tests.support.cli import call
 
 ROOT = Path(__file__).parents[3]
-PAGE = f"# Title\n\n{BEGIN}\nold\n{END}\n\nrest\n"
+PAGE = f"# Title\n\n{BEGIN}\nstale\n{END}\n\nrest\n"
 
 
 def group(arm, labels, values, dataset="nuaa"):
@@ -73,7 +73,7 @@ def test_tables_say_what_the_results_hold(folder):
     ended = record(folder)
     assert ended.rc == 0 and "other.json: is neither a study nor a comparison" in ended.stderr
     page = (folder / "README.md").read_text()
-    assert page.startswith(f"# Title\n\n{BEGIN}\n") and page.endswith(f"{END}\n\nrest\n") and "old" not in page
+    assert page.startswith(f"# Title\n\n{BEGIN}\n") and page.endswith(f"{END}\n\nrest\n") and "stale" not in page
     assert "| [`acm`](results/acm.json) | sirst-v1 (86) | 3 | 61.2 ± 3.8 | 71.1 ± 3.1 | 92.7 | 63.7 ± 53.8 | - |" in page
     assert "**[worth](results/worth.md)**, 3 seeds, 9 of 12 runs" in page
     assert "| arm | nuaa, 8 labels, steps |\n|---|---|\n| scratch | 2.00 ± 2.48 |\n| seg | **+3.00 [+2.50, +3.50]** |" in page

@@ -65,9 +65,22 @@ def test_shipped_studies_resolve(name):
         ({"sets": [{"name": "x", "folder": "a", "labels": [None, 4]}]}, "labels must rise, null"),
         ({"arms": [{"name": "x", "about": "y", "real_share": 0.5}]}, "real_share must stand with synthesize"),
         ({"arms": [{"name": "x", "about": "y", "pretraining": ["a=1"]}]}, "pretraining must stand with pretrain"),
-        ({"endpoint": {"reference": "plain", "candidates": ["many"], "seeds": [2, 3]}}, "those of endpoint too"),
-        ({"endpoint": {"reference": "plain", "candidates": ["much"], "seeds": [9]}}, "must be of plain, many, got much"),
-        ({"endpoint": {"reference": "plain", "candidates": ["plain"], "seeds": [9]}}, "must differ, and from the reference"),
+        (
+            {"endpoint": {"reference": "plain", "candidates": ["many"], "selection": [0], "seeds": [2, 3]}},
+            "those of endpoint too",
+        ),
+        (
+            {"endpoint": {"reference": "plain", "candidates": ["many"], "selection": [5], "seeds": [9]}},
+            "must be of the study's seeds",
+        ),
+        (
+            {"endpoint": {"reference": "plain", "candidates": ["much"], "selection": [0], "seeds": [9]}},
+            "must be of plain, many, got much",
+        ),
+        (
+            {"endpoint": {"reference": "plain", "candidates": ["plain"], "selection": [0], "seeds": [9]}},
+            "must differ, and from the reference",
+        ),
     ],
 )
 def test_contradictions_are_refused(changes, message):
@@ -90,6 +103,8 @@ def test_frames_of_an_arm_follow_its_labels():
     beside = many.model_copy(update={"real_share": 0.5})
     assert [FRAMES["a"].of(many, labels) for labels in (None, 10, 2)] == [50, 50, 10]
     assert [FRAMES["a"].of(beside, labels) for labels in (None, 2)] == [60, 12]
+    rendered = Frames(10, {"many": 50}, frozenset({"many"}))
+    assert [rendered.of(beside, labels) for labels in (None, 2)] == [60, 52], "scenes do not follow labels"
 
 
 def test_arms_with_equal_pretrainings_share_it(tmp_path):

@@ -29,7 +29,7 @@ RECIPE = StudyRecipe.model_validate(
         "sets": [{"name": name, "folder": name, "labels": SIZES} for name in "ab"],
         "arms": [{"name": name, "about": "x"} for name in ("scratch", "start", "other")],
         "budgets": [{"name": "steps", "kind": "steps"}],
-        "endpoint": {"reference": "scratch", "candidates": ["start", "other"], "seeds": [10, 11, 12]},
+        "endpoint": {"reference": "scratch", "candidates": ["start", "other"], "selection": [0, 1, 2], "seeds": [10, 11, 12]},
     }
 )  # fmt: skip
 
@@ -125,9 +125,12 @@ def test_validation_chooses_count_and_arm(groups):
 
 
 def test_choice_waits_for_every_seed_and_needs_headroom(tests, groups):
-    fewer = {cell: test for cell, test in tests.items() if (cell.arm, cell.seed, cell.labels) != ("other", 4, 8)}
+    fewer = {cell: test for cell, test in tests.items() if (cell.arm, cell.seed, cell.labels) != ("other", 2, 8)}
     waiting = choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, fewer)))
-    assert waiting == "2 places of the grid lack seeds; the choice waits for them"
+    assert waiting == "2 places of the grid lack selection seeds; the choice waits for them"
+    later = {cell: test for cell, test in tests.items() if cell.seed != 4}
+    whole = choose(RECIPE, RECIPE.endpoint, groups)
+    assert choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, later))) == whole, "seed 4 has no say"
     wide = RECIPE.endpoint.model_copy(update={"headroom": 60.0})
     assert choose(RECIPE, wide, groups) == "a: scratch is nowhere 60 points below its value with most labels"
 
@@ -197,7 +200,7 @@ TINY = {
          "synthesis": ["canvas_hw=[64, 64]", "noise.window_px=16", "noise.stride_px=16"]},
     ],
     "budgets": [{"name": "steps", "kind": "steps"}], "steps": 5, "seeds": [0, 1],
-    "endpoint": {"reference": "scratch", "candidates": ["seg", "joint"], "seeds": [7], "headroom": 0},
+    "endpoint": {"reference": "scratch", "candidates": ["seg", "joint"], "selection": [0], "seeds": [7], "headroom": 0},
 }  # fmt: skip
 
 
