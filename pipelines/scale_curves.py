@@ -18,6 +18,7 @@ from pipelines.scale_laws import Law, LearningCurve, extrapolation_errors, fit_l
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_rules import Judgement, judge
 from pipelines.scale_table import Group
+from pipelines.scale_transfer import TransferGrid, TransferJudgement, judge_transfer
 
 ONE_POINT = 0.01
 """Gain in IoU whose price in frames is stated, as a ratio."""
@@ -129,3 +130,30 @@ def ratio_dict(study: StudyRecipe, found: ArmCurve, ratio: LabelRatio) -> dict[s
     low, high = ratio.interval or (None, None)
     names = {"dataset": found.dataset, "budget": found.budget, "arm": found.arm, "reference": study.reference}
     return names | {"labels": ratio.size, "ratio": ratio.ratio, "bound": ratio.bound, "low": low, "high": high}
+
+
+def transfers_of(
+    study: StudyRecipe, frames: Mapping[str, Frames], groups: Sequence[Group]
+) -> Iterator[tuple[str, str, TransferJudgement]]:
+    """Yield data set, budget and what may be said of the arms that differ in rendered frames alone.
+
+    Args:
+        study: The study.
+        frames: Name of a data set -> its frames.
+        groups: All groups of the study.
+    """
+    places = {(g.dataset, g.budget, g.labels, g.arm): g for g in groups}
+    for dataset in study.sets if study.transfer else ():
+        for budget in study.budgets:
+            grid = [[places[dataset.name, budget.name, labels, arm] for labels in dataset.labels] for arm in study.transfer]
+            common = set.intersection(*(set(group.seeds) for row in grid for group in row))
+            if not common:
+                continue
+            values = [
+                [[group.scores["iou"][group.seeds.index(seed)] for seed in sorted(common)] for group in row] for row in grid
+            ]
+            found = frames[dataset.name]
+            counts = np.array([found.made[arm] for arm in study.transfer], np.float64)
+            sizes = np.array([found.train if labels is None else labels for labels in dataset.labels], np.float64)
+            errors = np.clip(1.0 - np.array(values) / 100.0, SMALLEST_ERROR, 1.0)
+            yield dataset.name, budget.name, judge_transfer(TransferGrid(counts, sizes, errors))

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.scale_cells import TEST_NAME, Cell, Frames, read_test
-from pipelines.scale_curves import ArmCurve, curves_of, ratio_dict, ratios_of
+from pipelines.scale_curves import ArmCurve, curves_of, ratio_dict, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, choose, confirm
 from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import Comparison, Group, comparisons_of, groups_of
+from pipelines.scale_transfer import TransferJudgement
 from pretrain.runtime.run_dir import ENV_NAME
 from synth import open_store
 from synth.store.files import read_json
@@ -30,6 +31,7 @@ class Findings:
         groups: All places of the grid.
         curves: Curves over labels.
         ratios: What starts are worth in labels.
+        transfers: Data set, budget, and what may be said of the transfer law there.
         choice: What the endpoint chose, why it could not yet, or None without endpoint.
         confirmed: What the confirmation says on each data set.
         counts: Runs finished and planned.
@@ -40,6 +42,7 @@ class Findings:
     groups: tuple[Group, ...]
     curves: tuple[ArmCurve, ...]
     ratios: tuple[tuple[ArmCurve, LabelRatio], ...]
+    transfers: tuple[tuple[str, str, TransferJudgement], ...]
     choice: Choice | str | None
     confirmed: tuple[tuple[Comparison, float | None], ...]
     counts: tuple[int, int]
@@ -79,6 +82,7 @@ def findings(
         groups=groups,
         curves=curves,
         ratios=tuple(ratios_of(study, curves)),
+        transfers=tuple(transfers_of(study, frames, groups)),
         choice=None if endpoint is None else choose(study, endpoint, groups),
         confirmed=() if endpoint is None or not fresh else tuple(confirm(study, endpoint, fresh, tests)),
         counts=(len(_tests(out, cells)) + len(tests), len(cells) + len(fresh)),
@@ -109,6 +113,7 @@ def content_of(found: Findings, out: Path) -> dict[str, Any]:
         "comparisons": [asdict(comparison) for comparison in comparisons_of(study, found.groups)],
         "curves": [curve.to_dict() for curve in found.curves],
         "ratios": [ratio_dict(study, curve, ratio) for curve, ratio in found.ratios],
+        "transfers": [{"dataset": name, "budget": budget} | asdict(verdict) for name, budget, verdict in found.transfers],
         "endpoint": _endpoint(found),
     }
 

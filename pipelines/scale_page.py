@@ -34,6 +34,7 @@ def page_of(found: Findings) -> Iterator[str]:
             yield from _tables(found, dataset, budget)
             yield from _law_lines(found, dataset, budget)
             yield from _ratio_lines(found, dataset, budget)
+            yield from _transfer_lines(found, dataset, budget)
     yield ""
 
 
@@ -70,6 +71,17 @@ def _ratio_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[
     if ratios:
         yield from ("", f"**What an arm is worth in labels of {found.study.reference}** (never extrapolated)", "")
     yield from (f"- {curve.arm} at {ratio.size:g} labels: {_ratio_text(ratio)}" for curve, ratio in ratios)
+
+
+def _transfer_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
+    """Yield what the transfer law says, or why it is not stated."""
+    for *place, verdict in found.transfers:
+        if place == [dataset.name, budget.name]:
+            yield from ("", "**What rendered frames buy** (e = delta (gamma + n^-alpha) labels^-beta)", "")
+            if verdict.law is not None and verdict.gap is not None:
+                law, gap = verdict.law, f"[{verdict.gap.low:.3f}, {verdict.gap.high:.3f}]"
+                yield f"- gamma {law.gamma:.3f} {gap}, alpha {law.alpha:.2f}, beta {law.beta:.2f}, delta {law.delta:.2f}"
+            yield from (f"- {sentence}" for sentence in verdict.sentences)
 
 
 def _ratio_text(ratio: LabelRatio) -> str:

@@ -128,6 +128,8 @@ class StudyRecipe(_Config):
         arms: The arms; differences are taken against the endpoint's reference, without one against the first arm.
         budgets: How long they train; the first one is the primary one.
         steps: Optimiser steps of the budgets.
+        transfer: Arms that differ in the number of rendered frames beside the labelled ones and in nothing else, fewest first:
+            the transfer law is fitted to them.
         seeds: Seeds of training, of the choice of labels and of pretraining, paired over arms.
         endpoint: The question that fresh seeds decide, or null.
     """
@@ -141,6 +143,7 @@ class StudyRecipe(_Config):
     budgets: tuple[Budget, ...] = Field(min_length=1)
     steps: int = Field(ge=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    transfer: tuple[str, ...] = ()
     endpoint: Endpoint | None = None
 
     @property
@@ -169,6 +172,8 @@ class StudyRecipe(_Config):
             raise ValueError(f"endpoint.reference and candidates must be of {', '.join(arms)}, got {strange[0]}")
         if len(set(asked)) < len(asked):
             raise ValueError(f"endpoint.candidates must differ, and from the reference, got {list(asked[1:])}")
+        if strange := [name for name in self.transfer if name not in arms or self.arm(name).real_share is None]:
+            raise ValueError(f"transfer must name arms with real_share, got {strange[0]}")
         if unknown := [budget.like for budget in self.budgets if budget.like is not None and budget.like not in arms]:
             raise ValueError(f"budgets like must be one of {', '.join(arms)}, got {unknown[0]}")
         return self

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from finetune.metrics.intervals import holm, paired_p
 from pipelines.scale_cells import Frames, cell_of, cells_of
-from pipelines.scale_curves import curves_of, ratios_of
+from pipelines.scale_curves import curves_of, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, choose, confirm, confirmation_cells
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
@@ -145,6 +145,29 @@ def test_fresh_seeds_decide(groups):
     assert of_a.low is not None and of_b.low is None and p_a is p_b is None, "Holm waits for both data sets"
     whole = confirm(RECIPE, RECIPE.endpoint, cells, {cell: record(cell) for cell in cells})
     assert [p for _, p in whole] == pytest.approx(holm([c.p for c, _ in whole]))
+
+
+def test_transfer_law_is_fitted_to_the_arms_named():
+    arms = [
+        {"name": f"n{n}", "about": "x", "synthesize": "scenes", "real_share": 0.5, "synthesis": [f"source.num_frames={n}"]}
+        for n in (250, 1000, 4000)
+    ]
+    recipe = StudyRecipe.model_validate(
+        RECIPE.model_dump() | {"arms": [*RECIPE.arms, *arms], "transfer": [a["name"] for a in arms]}
+    )
+    made = {f"n{n}": n for n in (250, 1000, 4000)}
+    frames = {name: Frames(256, made, frozenset(made)) for name in "ab"}
+
+    def error(cell):
+        return 2.0 * (0.1 + made[cell.arm] ** -0.4) * (cell.labels or 256) ** -0.15
+
+    tests = {cell: record(replace(cell, arm="scratch")) for cell in cells_of(recipe, frames)}
+    for cell, test in tests.items():
+        if cell.arm in made:
+            test["tests"][cell.dataset]["whole"]["iou"] = 100.0 * (1.0 - error(cell))
+    (_, budget, verdict), _ = transfers_of(recipe, frames, tuple(groups_of(recipe, frames, tests)))
+    assert budget == "steps" and verdict.law is not None and verdict.law.gamma == pytest.approx(0.1, rel=0.02)
+    assert list(transfers_of(recipe, frames, tuple(groups_of(recipe, frames, {})))) == []
 
 
 def test_holm_by_hand():

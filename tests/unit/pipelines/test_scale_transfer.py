@@ -1,0 +1,71 @@
+"""The transfer law gives exact grids back, is refused where it must be, and says when the generator is at fault."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.scale_transfer import TransferGrid, TransferLaw, fit_transfer, judge_transfer
+from synth.errors import RecipeError
+
+SYNTHETIC, LABELS = np.array([250.0, 1000.0, 4000.0, 16000.0]), np.array([8.0, 34.0, 85.0])
+LAW = TransferLaw(delta=2.0, gamma=0.1, alpha=0.4, beta=0.15)
+
+
+def grid_of(law, *, noise=0.0, seeds=5, synthetic=SYNTHETIC, labels=LABELS):
+    exact = law(synthetic[:, None], labels[None, :])[:, :, None]
+    draws = np.random.default_rng(3).normal(size=(len(synthetic), len(labels), seeds))
+    return TransferGrid(synthetic, labels, exact * np.exp(noise * draws))
+
+
+@pytest.mark.parametrize("law", [LAW, TransferLaw(3.0, 0.02, 0.2, 0.3), TransferLaw(1.5, 0.3, 0.8, 0.1)])
+def test_exact_grids_give_their_law_back(law):
+    found = fit_transfer(grid_of(law))
+    assert (found.delta, found.gamma, found.alpha, found.beta) == pytest.approx(
+        (law.delta, law.gamma, law.alpha, law.beta), rel=0.02
+    )
+
+
+def test_interval_of_the_gap_covers_it():
+    found = judge_transfer(grid_of(LAW, noise=0.02, seeds=8))
+    assert found.law is not None and found.gap is not None
+    assert found.gap.low < LAW.gamma < found.gap.high and found.gap.high < 10 * found.gap.low
+
+
+def test_reading_names_what_to_change():
+    """16,000^-0.4 = 0.0208 is below 0.1 / 4; with a small gap the count still matters."""
+    assert LAW.is_gap(16000.0) and not LAW.is_gap(250.0)
+    assert judge_transfer(grid_of(LAW)).sentences == (
+        "at 16000 synthetic frames the gap holds the error up: change the generator, not the count",
+    )
+    open_ended = judge_transfer(grid_of(TransferLaw(3.0, 0.02, 0.2, 0.3)))
+    share = 16000.0**-0.2 / (0.02 + 16000.0**-0.2)
+    assert open_ended.sentences == (f"at 16000 synthetic frames endless more of them would remove {share:.0%} of the error",)
+
+
+def test_refusals():
+    few = judge_transfer(grid_of(LAW, synthetic=SYNTHETIC[:2]))
+    assert few.law is None and few.sentences[0].startswith(
+        "not enough counts for the transfer law: 2 counts of synthetic frames x 3"
+    )
+    assert judge_transfer(grid_of(LAW, seeds=4)).sentences == ("not enough seeds for the transfer law: 4 of 5",)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"synthetic": SYNTHETIC[::-1]}, "synthetic must rise"),
+        ({"labels": np.array([0.0, 1.0, 2.0])}, "labels must rise and be positive"),
+        ({"errors": np.ones((4, 3))}, r"must be \(synthetic, labels, replicates\)"),
+        ({"errors": np.full((4, 3, 5), 1.5)}, r"errors must be in \(0, 1\]"),
+    ],
+)
+def test_bad_grids_are_named(change, message):
+    fields = {"synthetic": SYNTHETIC, "labels": LABELS, "errors": np.full((4, 3, 5), 0.5)} | change
+    with pytest.raises(RecipeError, match=message):
+        TransferGrid(**fields)
+
+
+def test_one_count_fits_nothing():
+    with pytest.raises(RecipeError, match="at least 2 synthetic and 2 label counts"):
+        fit_transfer(grid_of(LAW, synthetic=SYNTHETIC[:1]))
