@@ -28,7 +28,7 @@ from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, StopRequest, run_comm
 from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.scale_cells import Cell, Frames, cells_of, pretraining_path, read_test
-from pipelines.scale_endpoint import Choice, choose, confirmation_cells
+from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmation_cells
 from pipelines.scale_findings import command_of, content_of, findings, read_groups
 from pipelines.scale_page import page_of
 from pipelines.scale_recipe import Arm, DataSet, StudyRecipe
@@ -88,14 +88,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _work(
     arguments: argparse.Namespace, place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell], stop: StopRequest
 ) -> int:
-    """Do what is to be done, first the seeds that choose, then the confirmation, and write what was found."""
+    """Do what is to be done, first what the endpoint's choice needs, then its confirmation, and write what was found."""
     _begin(place)
     (place.out / STOP_NAME).unlink(missing_ok=True)
     is_open = bool(_unfinished(place, cells)) and not stop()
     if is_open and (rc := make_stores(place, workers=arguments.workers, cluster=arguments.cluster)) != EXIT_OK:
         return rc
-    selection = () if place.study.endpoint is None else place.study.endpoint.selection
-    failures = _train(arguments, place, [cell for cell in cells if cell.seed in selection], stop)
+    failures = _train(arguments, place, choosing_cells(place.study, cells), stop)
     fresh = _confirmation(place, frames, cells)
     failures |= _train(arguments, place, [*fresh, *cells], stop)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)

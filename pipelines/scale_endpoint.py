@@ -57,6 +57,19 @@ def choose(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> C
     return Choice(max(scores, key=lambda arm: scores[arm]), labels, scores)
 
 
+def choosing_cells(study: StudyRecipe, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the runs that the choice of the endpoint needs; none without one.
+
+    Args:
+        study: The study.
+        cells: All its runs.
+    """
+    if study.endpoint is None:
+        return []
+    asked = (study.endpoint.reference, *study.endpoint.candidates)
+    return [cell for cell in cells if cell.seed in study.endpoint.selection and cell.arm in asked]
+
+
 def confirmation_cells(study: StudyRecipe, endpoint: Endpoint, choice: Choice, frames: Mapping[str, Frames]) -> Iterator[Cell]:
     """Yield the runs of the confirmation, seed by seed."""
     for seed in endpoint.seeds:

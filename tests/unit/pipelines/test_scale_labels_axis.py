@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from finetune.metrics.intervals import holm, paired_p
 from pipelines.scale_cells import Frames, cell_of, cells_of
 from pipelines.scale_curves import curves_of, ratios_of, transfers_of
-from pipelines.scale_endpoint import Choice, choose, confirm, confirmation_cells
+from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
 from pipelines.scale_tasks import loss_slope
@@ -133,6 +133,15 @@ def test_choice_waits_for_every_seed_and_needs_headroom(tests, groups):
     assert choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, later))) == whole, "seed 4 has no say"
     wide = RECIPE.endpoint.model_copy(update={"headroom": 60.0})
     assert choose(RECIPE, wide, groups) == "a: scratch is nowhere 60 points below its value with most labels"
+
+
+def test_what_the_choice_needs_is_done_first(tests):
+    cells = choosing_cells(RECIPE, list(tests))
+    assert {cell.seed for cell in cells} == {0, 1, 2} and {cell.arm for cell in cells} == {"scratch", "start", "other"}
+    fewer = RECIPE.endpoint.model_copy(update={"candidates": ("start",)})
+    cells = choosing_cells(RECIPE.model_copy(update={"endpoint": fewer}), list(tests))
+    assert {cell.arm for cell in cells} == {"scratch", "start"} and len(cells) == 3 * 2 * 5 * 2
+    assert choosing_cells(RECIPE.model_copy(update={"endpoint": None}), list(tests)) == []
 
 
 def test_fresh_seeds_decide(groups):
