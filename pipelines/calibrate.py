@@ -45,6 +45,9 @@ def _parser() -> Parser:
     parser.add_argument("--split", default="train", help="ids of a folder with lists: train or trainval")
     parser.add_argument("--split-list", metavar="NAME", help="family of lists; else the official one")
     parser.add_argument("--mask-scale", choices=["strict", "auto", "index"], default="strict", help="how masks are read")
+    parser.add_argument(
+        "--max-level", type=int, metavar="N", help="level that stands for 1.0 in 16-bit files (16383 for 14-bit data); else 65535"
+    )
     parser.add_argument("--max-frames", type=int, default=2000, metavar="N", help="most frames read; more are drawn from")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of every draw")
     parser.add_argument("--force", action="store_true", help="write over an existing FILE")
@@ -54,7 +57,7 @@ def _parser() -> Parser:
 
 def _run(arguments: argparse.Namespace) -> int:
     _check_arguments(arguments)
-    options = {"split_list": arguments.split_list, "mask_scale": arguments.mask_scale}
+    options = {"split_list": arguments.split_list, "mask_scale": arguments.mask_scale, "max_level": arguments.max_level}
     frames = folder_frames(arguments.folder, arguments.split, **options).subset(arguments.max_frames, arguments.seed)
     if arguments.dry_run:
         return _print_plan(frames, arguments)

@@ -53,6 +53,12 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of every draw")
     parser.add_argument("--split-list", metavar="NAME", help="family of lists of a single DIR; else the official one")
     parser.add_argument("--mask-scale", choices=["strict", "auto", "index"], default="strict", help="how masks of a DIR are read")
+    parser.add_argument(
+        "--max-level",
+        type=int,
+        metavar="N",
+        help="level that stands for 1.0 in 16-bit files (16383 for 14-bit data); else 65535",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be read; write nothing")
     return parser
 
@@ -115,7 +121,7 @@ def _open_sets(arguments: argparse.Namespace) -> list[FrameSet]:
 
 
 def _open_folder(path: Path, name: str, arguments: argparse.Namespace) -> FrameSet:
-    options = {"split_list": arguments.split_list, "mask_scale": arguments.mask_scale}
+    options = {"split_list": arguments.split_list, "mask_scale": arguments.mask_scale, "max_level": arguments.max_level}
     return folder_frames(path, arguments.split, name, **options)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +126,7 @@ def folder_frames(
     layout: str | None = None,
     split_list: str | None = None,
     mask_scale: MaskScale = "strict",
+    max_level: int | None = None,
 ) -> FrameSet:
     """Return the frames of a folder: those of one split where it has lists, else all.
 
@@ -135,17 +137,19 @@ def folder_frames(
         layout: Name of a layout, or None to detect it.
         split_list: Family of lists, or None for the official one.
         mask_scale: How mask levels are read, see :func:`synth.corpora.open_corpus`.
+        max_level: Level that stands for 1.0 in 16-bit files, or None for 65535, see there.
 
     Raises:
         LeakageError: A test split was asked for, or lists are there and none is official or named.
         SourceError: The folder cannot be used.
     """
     check_split(split)
-    corpus = open_corpus(path, layout=layout, split_list=split_list, mask_scale=mask_scale)
+    reading: dict[str, Any] = {"layout": layout, "mask_scale": mask_scale, "max_level": max_level}
+    corpus = open_corpus(path, split_list=split_list, **reading)
     if corpus.split_list is None and corpus.foreign_test_ids():
         raise LeakageError(f"folder {path}: has test lists but no official one; name one of its lists (--split-list)")
     if corpus.split_list is not None:
-        corpus = open_corpus(path, split, layout=layout, split_list=corpus.split_list, mask_scale=mask_scale)
+        corpus = open_corpus(path, split, split_list=corpus.split_list, **reading)
     if not corpus.frames:
         raise SourceError(f"folder {path}: holds no frame; give the root folder of a data set")
     lists = f"lists {corpus.split_list}, split {split}" if corpus.split_list else "no lists"

@@ -141,6 +141,17 @@ def test_subset_is_drawn_by_the_seed_in_order(store):
     assert frames.subset(10, 0).num_found == 60
 
 
+def test_highest_level_of_16_bit_files_can_be_named(tmp_path):
+    """14-bit data in 16-bit files are a quarter as bright when nobody says so."""
+    frames = [scene(name, (40, 48), [(5, 8, 8, 12)], level=4000, grain=300, peak=12000, max_level=16383) for name in "abc"]
+    root = write_corpus(tmp_path / "raw", frames)
+    told, untold = (survey_frames(folder_frames(root, max_level=level)) for level in (16383, None))
+    ratios = told.columns["noise_dn"] / untold.columns["noise_dn"]
+    assert ratios == pytest.approx(65535 / 16383, rel=1e-3)
+    with pytest.raises(SourceError, match=r"max_level .* must be in 1..65535, got 0"):
+        folder_frames(root, max_level=0)
+
+
 def test_what_is_no_source_is_refused(tmp_path):
     with pytest.raises(SourceError, match="does not exist"):
         folder_frames(tmp_path / "nothing")
