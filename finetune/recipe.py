@@ -17,10 +17,14 @@ class DataConfig(BaseModel):
     Attributes:
         split: ``train`` leaves the validation list out; ``trainval`` trains on it too, so that nothing is left to validate on:
             the second row of a study, with steps and threshold chosen by an earlier run.
-        split_list: Family of lists of the folders, or None for the official one.
+        split_list: Family of lists of all folders, that of ``--validation`` included, or None for the official one of each.
         weights: Share of each ``--data`` in the batches, or None: in proportion to their frames.
-        num_frames: Frames of each folder that are used, drawn by ``subset_seed``, or None for all; stores are used whole.
+        num_frames: Frames of each folder that are used, drawn by ``subset_seed``, or None for all; of a store what was made of
+            the frames so drawn (rendered scenes have no such origin: all of them).
         subset_seed: Of the draw of ``num_frames``.
+        exclude_near_test: Leave out the frames that look like a test frame of any of the folders, and samples of stores that
+            were made of such frames. Published protocols train on them; where false, the key is no part of what a run
+            records, so that runs from before there was one go on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +34,7 @@ class DataConfig(BaseModel):
     weights: tuple[float, ...] | None = None
     num_frames: int | None = Field(None, ge=1)
     subset_seed: int = Field(0, ge=0)
+    exclude_near_test: bool = Field(False, exclude_if=lambda excludes: not excludes)
 
 
 class FinetuneRecipe(BaseModel):

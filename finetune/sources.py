@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,17 @@ import numpy as np
 import torch
 
 from finetune.recipe import DataConfig
-from pretrain.frames import FramePool, open_pool
-from pretrain.sources import is_store, pixels_sha256
-from synth import Corpus, open_corpus, open_store
+from pretrain.frames import FramePool, Indices, open_pool
+from pretrain.sources import chosen_ids, ids_like_tests, is_store, pixels_sha256, samples_unlike_tests
+from pretrain.unlabelled import part_of
+from synth import Corpus, Store, open_corpus, open_store
 from synth.corpora.decode import hash_pixels
 from synth.corpora.lists import hash_ids
 from synth.errors import SourceError
-from synth.rng import Stream, keyed_hash
 from synth.sample import Frame
+
+_Opened = tuple[FramePool, tuple[str, ...], dict[str, Any]]
+"""A pool, the ids left out of it, and what goes into the identity."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,17 +30,21 @@ class TrainingSources:
 
     Attributes:
         pools: One for each ``--data``.
+        excluded: Ids of (source) frames of each left out because they look like a test frame; empty where that was not asked for.
         validation: Labelled frames of the validation list; empty when the recipe trains on it.
         identity: What decides the result, as JSON values: ids and pixels of folders, content hashes of stores.
     """
 
     pools: tuple[FramePool, ...]
+    excluded: tuple[tuple[str, ...], ...]
     validation: tuple[Frame, ...]
     identity: dict[str, Any]
 
 
 def open_sources(paths: Sequence[Path], validation: Path | None, config: DataConfig, device: torch.device) -> TrainingSources:
-    """Open stores and folders for training; test lists are never read.
+    """Open stores and folders for training.
+
+    Test lists are read for ``data.exclude_near_test`` alone, which keeps frames like theirs out (``pretrain.sources``).
 
     Args:
         paths: Stores and root folders of real frames.
@@ -49,45 +55,79 @@ def open_sources(paths: Sequence[Path], validation: Path | None, config: DataCon
     Raises:
         SourceError: A source cannot be used, there is no validation list, or a frame would both train and validate.
     """
-    identities, pools = [], []
-    for path in paths:
-        if is_store(path):
-            pools.append(open_pool(path, device=device))
-            identities.append({"store": open_store(path).manifest["content_hash"]})
-            continue
-        corpus = open_corpus(path, config.split, split_list=config.split_list)
-        ids = training_ids(corpus, config)
-        pools.append(open_pool(path, split=config.split, only=ids, device=device, split_list=config.split_list))
-        identities.append({"frames": len(ids), "ids_sha256": hash_ids(ids), "pixels_sha256": pixels_sha256(pools[-1])})
-    identity: dict[str, Any] = {"train": identities}
+    corpora = {path: open_corpus(path, config.split, split_list=config.split_list) for path in paths if not is_store(path)}
+    left_out = _like_tests(corpora, validation, config)
+    opened = [
+        _store_pool(path, config, device) if is_store(path) else _folder_pool(corpora[path], left_out[path], config, device)
+        for path in paths
+    ]
+    pools, excluded = tuple(pool for pool, _, _ in opened), tuple(ids for _, ids, _ in opened)
+    identity: dict[str, Any] = {"train": [about for _, _, about in opened]}
     if config.split == "trainval":
-        return TrainingSources(tuple(pools), (), identity)
-    frames = _validation_frames(validation or _first_folder(paths), config, paths)
+        return TrainingSources(pools, excluded, (), identity)
+    frames = _validation_frames(validation or _first_folder(paths), config)
     identity["validation"] = {"frames": len(frames), "ids_sha256": hash_ids(frame.id for frame in frames)}
     _refuse_overlap(paths, pools, frames)
-    return TrainingSources(tuple(pools), frames, identity)
+    return TrainingSources(pools, excluded, frames, identity)
 
 
-def training_ids(corpus: Corpus, config: DataConfig) -> list[str]:
+def training_ids(corpus: Corpus, config: DataConfig, excluded: Collection[str] | None = None) -> list[str]:
     """Return the ids that train: all of the split, or a keyed choice; smaller choices of one seed are parts of larger ones.
 
     Args:
         corpus: A folder, opened with the split that trains.
-        config: How many of its frames, and the seed of the draw.
+        config: How many of its frames, the seed of the draw, and whether frames like test frames are left out.
+        excluded: The ids of the latter; None: found here by the folder's own test list, if they are to be left out.
 
     Raises:
         SourceError: It has fewer frames than that.
     """
-    ids = sorted(ref.id for ref in corpus.frames)
-    if config.num_frames is None:
-        return ids
-    if config.num_frames > len(ids):
-        raise SourceError(
-            f"data.num_frames must be <= {len(ids)}, the frames of split {config.split} of {corpus.root}, got {config.num_frames}"
-        )
-    keys = np.array([int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little") for name in ids], np.uint64)
-    order = np.argsort(keyed_hash(config.subset_seed, Stream.SUBSET, keys), kind="stable")
-    return sorted(ids[i] for i in order[: config.num_frames])
+    if excluded is None:
+        (excluded,) = ids_like_tests([corpus]) if config.exclude_near_test else ((),)
+    names = {ref.id for ref in corpus.frames}.difference(excluded)
+    return chosen_ids(names, config.num_frames, config.subset_seed, f"split {config.split} of {corpus.root}")
+
+
+def _like_tests(corpora: Mapping[Path, Corpus], validation: Path | None, config: DataConfig) -> dict[Path, frozenset[str]]:
+    """Return the ids of each folder that must not train for they look like a test frame of any folder given."""
+    if not config.exclude_near_test:
+        return dict.fromkeys(corpora, frozenset())
+    further = [] if validation is None else [open_corpus(validation, split_list=config.split_list, require_masks=False)]
+    return dict(zip(corpora, ids_like_tests(tuple(corpora.values()), further), strict=True))
+
+
+def _store_pool(path: Path, config: DataConfig, device: torch.device) -> _Opened:
+    store, pool = open_store(path), open_pool(path, device=device)
+    about: dict[str, Any] = {"store": store.manifest["content_hash"]}
+    samples, affected = samples_unlike_tests(store) if config.exclude_near_test else (np.arange(len(store)), frozenset())
+    excluded = tuple(sorted(affected))
+    if config.exclude_near_test:
+        about["like_test_ids"] = list(excluded)
+    if config.num_frames is not None:
+        samples = np.intersect1d(samples, _samples_of_chosen(store, affected, config))
+    if not len(samples):
+        raise SourceError(f"{path}: every sample was made of a frame that looks like a test frame; give another store")
+    if len(samples) == len(store):
+        return pool, excluded, about
+    return part_of(pool, samples), excluded, about | {"frames": len(samples)}
+
+
+def _samples_of_chosen(store: Store, affected: Collection[str], config: DataConfig) -> Indices:
+    """Return the samples made of the source frames that a folder with these frames would choose; of rendered scenes all."""
+    names = [str(frame["id"]) for frame in store.manifest["sources"]["frames"]]
+    if not names:
+        return np.arange(len(store))
+    left = set(names).difference(affected)
+    chosen = frozenset(chosen_ids(left, config.num_frames, config.subset_seed, f"the sources of {store.path}"))
+    is_chosen = np.array([name in chosen for name in names])
+    return np.flatnonzero(is_chosen[store.column("sample/source")])
+
+
+def _folder_pool(corpus: Corpus, affected: frozenset[str], config: DataConfig, device: torch.device) -> _Opened:
+    ids, excluded = training_ids(corpus, config, affected), tuple(sorted(affected))
+    pool = open_pool(corpus.root, split=config.split, only=ids, device=device, split_list=config.split_list)
+    about = {"frames": len(ids), "ids_sha256": hash_ids(ids), "pixels_sha256": pixels_sha256(pool)}
+    return pool, excluded, about | ({"like_test_ids": list(excluded)} if config.exclude_near_test else {})
 
 
 def _first_folder(paths: Sequence[Path]) -> Path:
@@ -97,9 +137,8 @@ def _first_folder(paths: Sequence[Path]) -> Path:
     return folders[0]
 
 
-def _validation_frames(root: Path, config: DataConfig, paths: Sequence[Path]) -> tuple[Frame, ...]:
-    family = config.split_list if root in paths else None
-    corpus = open_corpus(root, "val", split_list=family)
+def _validation_frames(root: Path, config: DataConfig) -> tuple[Frame, ...]:
+    corpus = open_corpus(root, "val", split_list=config.split_list)
     frames = tuple(corpus.read(ref) for ref in corpus.frames)
     if not frames or any(frame.mask is None for frame in frames):
         raise SourceError(f"{root}: has no labelled validation frames; give --validation DIR, or set data.split=trainval")

@@ -136,12 +136,15 @@ def _lists_of(run: Run, truth: Truth) -> Iterator[tuple[str, str, frozenset[str]
     from finetune.sources import training_ids
 
     config, corpus = DataConfig.model_validate(run.identity["recipe"]["data"]), truth.corpus
+    left_out = sorted({tuple(entry.get("like_test_ids", ())) for entry in run.identity["sources"]["train"]})
     names = {lists.name for lists in find_lists(corpus.root)} | ({corpus.split_list} if corpus.split_list else set())
     for name in sorted(names):
         for split in (config.split, "val"):
             try:
                 part = open_corpus(corpus.root, split, layout=corpus.layout, split_list=name, require_masks=False)
-                ids = [ref.id for ref in part.frames] if split == "val" else training_ids(part, config)
+                own = frozenset(ref.id for ref in part.frames)
+                found = [own] if split == "val" else [frozenset(training_ids(part, config, ids)) for ids in left_out]
             except SourceError:  # a family without this list, or with fewer frames than the run took: not what trained it
                 continue
-            yield name, split, frozenset(ids)
+            for ids in found:
+                yield name, split, ids

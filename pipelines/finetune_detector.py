@@ -4,10 +4,10 @@
     python -m pipelines.finetune_detector RECIPE --data X.zarr --validation DIR --out RUN
     torchrun --nproc-per-node 4 -m pipelines.finetune_detector RECIPE --data DIR --out RUN
 
-RECIPE is one of {names}, or a YAML file. Validation frames never train and test frames are
-never read: score them once with pipelines.evaluate RUN. The same command in the same folder resumes where the newest whole
-state stands; another recipe, other frames or other initial weights are refused with the difference. SIGTERM and Ctrl-C save
-and leave.
+RECIPE is one of {names}, or a YAML file.
+Validation frames never train, and test frames are read by data.exclude_near_test alone, which keeps their likes out: score them
+once with pipelines.evaluate RUN. The same command in the same folder resumes where the newest whole state stands; another recipe,
+other frames or other initial weights are refused with the difference. SIGTERM and Ctrl-C save and leave.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def _print_plan(recipe: FinetuneRecipe, sources: TrainingSources, world: World) -> None:
     num_parameters = sum(parameter.numel() for parameter in build_detector(recipe.detector).parameters())
     print(f"{recipe.name}: {recipe.detector.kind}, {num_parameters:,} parameters, {world.size} process(es) on {world.device}")
-    for pool in sources.pools:
-        print(f"  trains on {pool.name}: {len(pool)} frames, {pool.num_targets} targets")
+    for pool, excluded in zip(sources.pools, sources.excluded, strict=True):
+        left_out = f", {len(excluded)} frames left out as like a test frame" if recipe.data.exclude_near_test else ""
+        print(f"  trains on {pool.name}: {len(pool)} frames, {pool.num_targets} targets{left_out}")
     if sources.validation:
         print(f"  validates on {len(sources.validation)} frames at native size")
     else:

@@ -27,7 +27,7 @@ from pipelines.cluster import default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
-from pipelines.scale_cells import Cell, Frames, cells_of, pretraining_path, read_test
+from pipelines.scale_cells import Cell, Frames, cells_of, read_test
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmation_cells
 from pipelines.scale_findings import command_of, content_of, findings, read_groups
 from pipelines.scale_page import page_of
@@ -136,8 +136,6 @@ def _workplace(arguments: argparse.Namespace) -> Workplace:
         for arm in study.arms
         if arm.pretrain is not None
     }
-    if supervised := [name for name, recipe in pretrainings.items() if recipe.uses_labels]:
-        raise RecipeError(f"arm {supervised[0]}: pretrain must be label-free in a study, got objectives that use all labels")
     return Workplace(study, recipes, pretrainings, arguments.data, arguments.out)
 
 
@@ -207,15 +205,11 @@ def _print_estimate(place: Workplace, cells: Sequence[Cell], workers: int, stop:
         rate = float(read_json(Path(task.run, "test.json"))["images_per_s"])
     batch = task.recipe.train.batch
     per_run = max(0.0, whole - PROBE_STEPS * batch / rate)
-    runs = {str(p): place.pretrainings[c.arm] for c in todo if (p := _pretraining(place, c)) is not None}
+    runs = {str(p): place.pretrainings[c.arm] for c in todo if (p := place.pretraining_path(c)) is not None}
     images = sum(cell.steps * batch for cell in todo) + sum(r.train.steps * r.train.batch for r in runs.values())
     hours = (images / rate + len(todo) * per_run) / 3600.0
     print(f"  about {hours:.1f} hours of one worker, {hours / workers:.1f} with {workers}")
     print(f"  ({rate:.0f} frames/s and {per_run:.0f} s a run beside its steps: measured by a run of {PROBE_STEPS} steps here)")
-
-
-def _pretraining(place: Workplace, cell: Cell) -> Path | None:
-    return pretraining_path(place.out, place.study, cell.dataset, cell.arm, cell.seed)
 
 
 def _begin(place: Workplace) -> None:

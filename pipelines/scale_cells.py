@@ -1,7 +1,7 @@
 """The cells of a study: one training run each, and where its parts lie.
 
 OUT/stores/SET-ARM.zarr                      what an arm trains on, when it is made
-OUT/pretrained/SET/ARM/seed-K                a run of pipelines.pretrain_encoder that cells of the arm start from
+OUT/pretrained/SET/ARM/[labels-N/]seed-K     a run of pipelines.pretrain_encoder that cells of the arm start from
 OUT/runs/SET/ARM/[labels-N/]STEPS/seed-K     a run of pipelines.finetune_detector, with test.json beside its result
 """
 
@@ -73,13 +73,21 @@ def store_path(out: Path, dataset: str, arm: str) -> Path:
     return out / "stores" / f"{dataset}-{arm}.zarr"
 
 
-def pretraining_path(out: Path, study: StudyRecipe, dataset: str, arm: str, seed: int) -> Path | None:
-    """Return the pretraining a run starts from, or None; arms with equal pretrainings share that of the first one."""
-    own = study.arm(arm)
+def pretraining_path(out: Path, study: StudyRecipe, cell: Cell, *, uses_labels: bool) -> Path | None:
+    """Return the pretraining a run starts from, or None; arms with equal pretrainings share that of the first one.
+
+    Args:
+        out: Folder of the study.
+        study: The study.
+        cell: The run.
+        uses_labels: Whether the pretraining looks at labels, so that each label count has its own.
+    """
+    own = study.arm(cell.arm)
     if own.pretrain is None:
         return None
     first = next(a.name for a in study.arms if (a.pretrain, a.pretraining) == (own.pretrain, own.pretraining))
-    return out / "pretrained" / dataset / first / f"seed-{seed}"
+    labels = f"labels-{cell.labels}" if uses_labels and cell.labels is not None else ""
+    return out / "pretrained" / cell.dataset / first / labels / f"seed-{cell.seed}"
 
 
 def steps_of(study: StudyRecipe, budget: Budget, arm: Arm, frames: Frames, labels: int | None = None) -> int:

@@ -47,8 +47,8 @@ class Arm(_Config):
         synthesize: Recipe of the data set to train on, made from the training frames; null trains on these themselves.
         synthesis: ``key=value`` overrides of that recipe; ``"{set}"`` in them is the folder of the set, for plates of scenes.
         real_share: Share of the training frames themselves in every batch beside what was made; null: none.
-        pretrain: Recipe of a pretraining to start from, on the training frames and the study's ``unlabelled`` folders; each seed
-            pretrains anew. null: random weights.
+        pretrain: Recipe of a pretraining to start from; each seed pretrains anew. Label-free ones see all training frames and the
+            study's ``unlabelled`` folders, those that use labels the frames of the label count alone. null: random weights.
         pretraining: ``key=value`` overrides of that recipe.
         extra_steps: Optimiser steps beside those of the budget: what a pretraining costs, for arms it is compared with.
         train: ``key=value`` overrides of the fine-tuning recipe.

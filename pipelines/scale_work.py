@@ -65,18 +65,27 @@ class Workplace:
             found[dataset.name] = Tested(self.folder(dataset.name), clean_ids)
         return found
 
+    def pretraining_path(self, cell: Cell) -> Path | None:
+        """Return the pretraining that a cell starts from, or None."""
+        recipe = self.pretrainings.get(cell.arm)
+        return pretraining_path(self.out, self.study, cell, uses_labels=recipe is not None and recipe.uses_labels)
+
     def pretrain_task(self, cell: Cell) -> PretrainTask | None:
         """Return the pretraining that a cell starts from, or None."""
-        run = pretraining_path(self.out, self.study, cell.dataset, cell.arm, cell.seed)
+        run = self.pretraining_path(cell)
         if run is None:
             return None
         recipe = self.pretrainings[cell.arm]
-        train = recipe.train.model_copy(update={"seed": cell.seed})
-        others = (str((self.data / folder).resolve()) for folder in self.study.unlabelled)
+        others = [] if recipe.uses_labels else [str((self.data / folder).resolve()) for folder in self.study.unlabelled]
+        chosen = {"num_frames": cell.labels, "subset_seed": cell.seed} if recipe.uses_labels and cell.labels is not None else {}
+        changes = {
+            "train": recipe.train.model_copy(update={"seed": cell.seed}),
+            "data": recipe.data.model_copy(update=chosen),
+        }
         return PretrainTask(
             name=str(run.relative_to(self.out)),
             run=str(run.resolve()),
-            recipe=recipe.model_copy(update={"train": train}),
+            recipe=recipe.model_copy(update=changes),
             data=(self.folder(cell.dataset), *others),
             stop_file=str((self.out / STOP_NAME).resolve()),
         )
@@ -89,7 +98,7 @@ class Workplace:
         weights = None
         if arm.real_share is not None:
             data, weights = (folder, made), (arm.real_share, 1.0 - arm.real_share)
-        init = pretraining_path(self.out, self.study, cell.dataset, cell.arm, cell.seed)
+        init = self.pretraining_path(cell)
         frames: dict[str, object] = {"weights": weights}
         frames |= {} if cell.labels is None else {"num_frames": cell.labels, "subset_seed": cell.seed}
         changes = {

@@ -23,10 +23,10 @@ class LossConfig(BaseModel):
 
     Attributes:
         soft_iou: Weight of 1 - (sum p t + 1) / (sum p + sum t - sum p t + 1) (ACM, DNANet: weight 1, reduce batch).
-        bce: Weight of the mean binary cross entropy.
+        bce: Weight of the mean binary cross entropy of valid pixels.
         dice: Weight of 1 - (2 sum p t + 1) / (sum p + sum t + 1).
-        hard_bce: Weight of the cross entropy of the hardest pixels of the batch.
-        reduce: Over which pixels soft IoU and Dice take their sums.
+        hard_bce: Weight of the cross entropy of the hardest pixels of the batch: of one process's, whatever ``reduce`` says.
+        reduce: Over which pixels soft IoU, Dice and ``bce`` take their sums.
         hard_keep: Share of pixels that ``hard_bce`` keeps (PAL, FEST: 0.5).
         edge_weight: Factor of ``hard_bce`` on edge pixels (PAL, FEST: 4).
         edge: ``intended`` weighs the 1-px ring of the mask; ``released`` weighs every pixel, as the code of PAL and FEST does,
@@ -60,7 +60,7 @@ def segmentation_loss(config: LossConfig, logits_B1HW: Tensor, masks_B1HW: Tenso
         if config.soft_iou:
             parts["soft_iou"] = config.soft_iou * soft_iou(logits, masks, valid, config.reduce)
         if config.bce:
-            parts["bce"] = config.bce * (_cross_entropy(logits, masks) * valid).sum() / valid.sum().clamp_min(1.0)
+            parts["bce"] = config.bce * cross_entropy(logits, masks, valid, config.reduce)
         if config.dice:
             parts["dice"] = config.dice * dice(logits, masks, valid, config.reduce)
         if config.hard_bce:
@@ -88,6 +88,12 @@ def soft_iou(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["imag
     """Return 1 - soft IoU with the smoothing 1 of YimianDai/open-acm and its descendants; arguments float32 (B, 1, H, W)."""
     shared, either = _overlaps(logits, masks, valid, reduce)
     return (1.0 - (shared + 1.0) / (either - shared + 1.0)).mean()
+
+
+def cross_entropy(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", "batch"]) -> Tensor:
+    """Return the mean binary cross entropy of valid pixels, of each image and then over images, or of the batch."""
+    dims = _summed(reduce)
+    return ((_cross_entropy(logits, masks) * valid).sum(dims) / valid.sum(dims).clamp_min(1.0)).mean()
 
 
 def dice(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", "batch"]) -> Tensor:
@@ -121,8 +127,12 @@ def mask_edges(masks_B1HW: Tensor) -> Tensor:
 def _overlaps(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", "batch"]) -> tuple[Tensor, Tensor]:
     """Return sum p t, and sum p + sum t, one per image or one for the batch."""
     probabilities, truth = torch.sigmoid(logits) * valid, masks * valid
-    dims = (1, 2, 3) if reduce == "image" else (0, 1, 2, 3)
+    dims = _summed(reduce)
     return (probabilities * truth).sum(dims), (probabilities + truth).sum(dims)
+
+
+def _summed(reduce: Literal["image", "batch"]) -> tuple[int, ...]:
+    return (1, 2, 3) if reduce == "image" else (0, 1, 2, 3)
 
 
 def _cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:

@@ -25,11 +25,16 @@ class PretrainData(_Config):
             fine-tuning from validating on it; ``test`` is always refused. Folders without lists are taken whole.
         split_list: Family of lists of the folders, or None for the official one.
         weights: Share of each ``--data`` in the batches, or None: in proportion to their frames.
+        num_frames: Frames of each folder that train, drawn by ``subset_seed`` as a fine-tuning draws them, or None for all;
+            what an objective that uses labels may know of in a study of few labels.
+        subset_seed: Of that draw.
     """
 
     split: Literal["train", "trainval", "test"] = "train"
     split_list: str | None = None
     weights: tuple[float, ...] | None = None
+    num_frames: int | None = Field(None, ge=1, exclude_if=lambda count: count is None)
+    subset_seed: int = Field(0, ge=0, exclude_if=lambda seed: seed == 0)
 
 
 class HeldOut(_Config):

@@ -1,14 +1,15 @@
 """The frames of a pretraining: pools that train, pools held out, and what they are, for the record.
 
 Frames of test lists never enter, nor do frames that look like one: folders are compared with the test lists of all folders
-given. Stores were made without test frames and are taken whole. Unless an objective uses labels, ``pretrain.unlabelled`` takes
-them away.
+given, and samples of a store are left out where its scan found their source frame to look like one. Unless an objective uses
+labels, ``pretrain.unlabelled`` takes them away. :func:`ids_like_tests` is the one place in training, fine-tuning included, where
+pixels of test frames are read, and it returns ids of other frames alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import torch
 from pretrain.frames import FramePool, Indices, open_pool, pool_of_frames
 from pretrain.settings import PretrainData
 from pretrain.unlabelled import DoubtConfig, part_of, without_labels
-from synth import Corpus, open_corpus, open_store
+from synth import Corpus, Store, open_corpus, open_store
 from synth.corpora import Fingerprints, compare, fingerprint
 from synth.corpora.decode import hash_pixels
 from synth.corpora.lists import hash_ids
@@ -35,7 +36,7 @@ class PretrainSources:
     Attributes:
         pools: One for each ``--data``.
         held_out: Frames of each that never train.
-        excluded: Ids of frames of each left out because they look like a test frame.
+        excluded: Ids of (source) frames of each left out because they look like a test frame.
         identity: What decides the result, as JSON values: ids and pixels of folders, content hashes of stores.
     """
 
@@ -65,13 +66,17 @@ def open_pretrain_sources(
     if config.split == "test":
         raise LeakageError("data.split must be train or trainval, got test: test frames train nothing")
     corpora = {path: _open(path, config) for path in paths if not is_store(path)}
-    tested = [_fingerprints(corpus, test_only=True) for corpus in corpora.values() if corpus.test_frames()]
+    alike = dict(zip(corpora, ids_like_tests(tuple(corpora.values())), strict=True))
     pools, kept, excluded, identities = [], [], [], []
     for path in paths:
         corpus = corpora.get(path)
-        pool = _open_store_pool(path, config, device) if corpus is None else _folder_pool(corpus, device)
-        affected = frozenset[str]() if corpus is None else _affected(corpus, tested)
-        train, held = _divide(pool, affected, held_out)
+        if corpus is None:
+            pool = _open_store_pool(path, config, device)
+            usable, affected = samples_unlike_tests(open_store(path))
+        else:
+            pool, affected = _folder_pool(corpus, device), alike[path]
+            usable = np.flatnonzero([name not in affected for name in pool.ids])
+        train, held = _divide(pool, usable, config, held_out)
         blind = without_labels(pool, doubt)
         pools.append(part_of(pool if uses_labels else blind, train))
         kept.append(part_of(blind, held))
@@ -84,6 +89,31 @@ def open_pretrain_sources(
 def is_store(path: Path) -> bool:
     """Tell whether a path is a store rather than a folder of frames."""
     return path.suffix == ".zarr" or (path / "manifest.json").is_file()
+
+
+def ids_like_tests(corpora: Sequence[Corpus], protected: Sequence[Corpus] = ()) -> list[frozenset[str]]:
+    """Return, for each folder, the ids of its frames that equal or resemble a test frame (criterion: ``synth.corpora.leakage``).
+
+    Args:
+        corpora: Folders, opened with the split that trains.
+        protected: Further folders; the test lists in use of these and of ``corpora`` are compared with.
+    """
+    tested = [_fingerprints(corpus, test_only=True) for corpus in (*corpora, *protected) if corpus.test_frames()]
+    if not tested:
+        return [frozenset() for _ in corpora]
+    prints = [_fingerprints(corpus) for corpus in corpora]
+    return [frozenset[str]().union(*(compare(tests, own).affected_b for tests in tested)) for own in prints]
+
+
+def samples_unlike_tests(store: Store) -> tuple[Indices, frozenset[str]]:
+    """Return the samples of a store to train on, rising, and the ids of the source frames whose samples are left out.
+
+    Left out are the source frames that its scan has recorded as near duplicates of the test list of their own folder.
+    """
+    sources = store.manifest["sources"]
+    alike = frozenset(str(source) for source, *_ in sources["leakage"].get("near_duplicates_of_test", ()))
+    codes = [code for code, frame in enumerate(sources["frames"]) if frame["id"] in alike]
+    return np.flatnonzero(~np.isin(store.column("sample/source"), codes)), alike
 
 
 def pixels_sha256(pool: FramePool) -> str:
@@ -125,31 +155,53 @@ def _fingerprints(corpus: Corpus, *, test_only: bool = False) -> Fingerprints:
     return fingerprint(str(corpus.root), ((frame, found.pixels_sha256) for frame, found in map(corpus.read_hashed, refs)))
 
 
-def _affected(corpus: Corpus, tested: Sequence[Fingerprints]) -> frozenset[str]:
-    """Return the ids of frames that equal or resemble a test frame."""
-    if not tested:
-        return frozenset()
-    own = _fingerprints(corpus)
-    return frozenset[str]().union(*(compare(protected, own).affected_b for protected in tested))
+def chosen_ids(names: Collection[str], num_frames: int | None, subset_seed: int, where: str) -> list[str]:
+    """Return the ids that train, sorted: all, or a keyed choice; smaller choices of one seed are parts of larger ones.
+
+    Args:
+        names: Ids to choose from, in any order.
+        num_frames: How many, or None for all.
+        subset_seed: Seed of the choice.
+        where: What they are the frames of, for messages.
+
+    Raises:
+        SourceError: There are fewer.
+    """
+    ids = sorted(names)
+    if num_frames is None:
+        return ids
+    if num_frames > len(ids):
+        raise SourceError(f"data.num_frames must be <= {len(ids)}, the frames of {where}, got {num_frames}")
+    order = np.argsort(keyed_hash(subset_seed, Stream.SUBSET, _numbers(ids)), kind="stable")
+    return sorted(ids[i] for i in order[:num_frames])
 
 
-def _divide(pool: FramePool, affected: frozenset[str], held_out: int) -> tuple[Indices, Indices]:
-    """Return which frames train and which are held out."""
-    usable = np.flatnonzero([name not in affected for name in pool.ids]) if pool.ids else np.arange(len(pool))
-    if len(usable) <= held_out:
+def _divide(pool: FramePool, usable: Indices, config: PretrainData, held_out: int) -> tuple[Indices, Indices]:
+    """Return which of the usable frames train and which are held out."""
+    chosen = frozenset[str]()
+    if config.num_frames is not None and pool.ids:
+        chosen = frozenset(chosen_ids([pool.ids[i] for i in usable], config.num_frames, config.subset_seed, pool.name))
+    is_chosen = np.array([bool(pool.ids) and pool.ids[i] in chosen for i in usable], bool)
+    others = usable[~is_chosen]
+    if len(others) < held_out or len(usable) <= held_out:
         raise SourceError(
             f"{pool.name}: {len(usable)} usable frames with held_out.frames {held_out} leave none to train on; "
-            "lower held_out.frames, or give more frames"
+            "lower held_out.frames or data.num_frames, or give more frames"
         )
-    order = np.argsort(keyed_hash(0, Stream.SUBSET, _names(pool)[usable]), kind="stable")
-    return np.sort(usable[order[held_out:]]), np.sort(usable[order[:held_out]])
+    order = np.argsort(keyed_hash(0, Stream.SUBSET, _names(pool)[others]), kind="stable")
+    held = np.sort(others[order[:held_out]])
+    return (usable[is_chosen] if chosen else np.sort(others[order[held_out:]])), held
 
 
 def _names(pool: FramePool) -> npt.NDArray[np.uint64]:
     """Return a number for every frame that depends on its id alone (its place, in a store)."""
     if not pool.ids:
         return np.arange(len(pool), dtype=np.uint64)
-    digests = (hashlib.sha256(name.encode()).digest() for name in pool.ids)
+    return _numbers(pool.ids)
+
+
+def _numbers(names: Sequence[str]) -> npt.NDArray[np.uint64]:
+    digests = (hashlib.sha256(name.encode()).digest() for name in names)
     return np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
 
 

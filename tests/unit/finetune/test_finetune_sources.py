@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
-from finetune.recipe import DataConfig
-from finetune.sources import open_sources
+from finetune.recipe import DataConfig, FinetuneRecipe
+from finetune.sources import open_sources, training_ids
+from pipelines.config import load_recipe
+from synth import open_corpus, open_store
 from synth.errors import SourceError
+from synth.store.finalize import finalize_store
 from tests.support.builders import scene, write_corpus
-from tests.support.stores import finished_store
+from tests.support.stores import begun_store, finished_store, small_recipe, write_shards
 
 CPU = torch.device("cpu")
 LISTS = {"train": ("a", "b", "c", "d"), "val": ("v",), "test": ("t",)}
@@ -62,6 +68,110 @@ def test_another_folder_must_not_bring_a_validation_frame_in(corpus, tmp_path):
     other = write_corpus(tmp_path / "other", frames, {"train": ("v", "w"), "val": ("x",), "test": ("y",)})
     with pytest.raises(SourceError, match=r"other: 1 of its frames validate too \(v \(validation frame v\)\)"):
         opened(corpus, other, validation=corpus)
+
+
+def brighter(frame, name):
+    """Another frame that looks like this one."""
+    return replace(frame, id=name, levels=np.minimum(frame.levels + np.uint8(3), 255))
+
+
+@pytest.fixture
+def leaky(tmp_path):
+    """``e`` and the folder beside it hold the likes of the test frame ``t``."""
+    frames = [scene(name, (40, 48), [(5 + 3 * i, 8, 8 + 3 * i, 12)]) for i, name in enumerate("abcdvt")]
+    return write_corpus(tmp_path / "leaky", [*frames, brighter(frames[-1], "e")], LISTS | {"train": tuple("abcde")})
+
+
+def test_frames_like_a_test_frame_are_left_out_when_asked_for(leaky):
+    kept, plain = opened(leaky, exclude_near_test=True), opened(leaky)
+    assert kept.pools[0].ids == ("a", "b", "c", "d") and kept.excluded == (("e",),)
+    assert (kept.identity["train"][0]["frames"], kept.identity["train"][0]["like_test_ids"]) == (4, ["e"])
+    assert plain.pools[0].ids == ("a", "b", "c", "d", "e") and plain.excluded == ((),)
+    assert plain.identity["train"][0].keys() == {"frames", "ids_sha256", "pixels_sha256"}, "runs from before go on"
+
+
+def test_subsets_are_drawn_of_what_is_left(leaky):
+    chosen = [opened(leaky, exclude_near_test=True, num_frames=4, subset_seed=seed).pools[0].ids for seed in range(4)]
+    assert set(chosen) == {("a", "b", "c", "d")}
+    with pytest.raises(SourceError, match=r"data.num_frames must be <= 4, .*, got 5"):
+        opened(leaky, exclude_near_test=True, num_frames=5)
+    alone = training_ids(open_corpus(leaky, "train"), DataConfig(exclude_near_test=True))
+    assert alone == ["a", "b", "c", "d"], "what counts frames without opening them"
+
+
+def test_frames_are_held_against_the_test_lists_of_all_folders(corpus, tmp_path):
+    """Those of another folder, and of the one that only validates."""
+    like_t = brighter(scene("t", (40, 48), [(20, 5, 23, 8)]), "n")
+    lists = {"train": ("w", "n"), "val": ("x",), "test": ("y",)}
+    other = write_corpus(tmp_path / "other", [like_t, *(scene(name, (40, 48)) for name in "wxy")], lists)
+    assert opened(corpus, other, exclude_near_test=True).excluded == ((), ("n",))
+    assert opened(other, validation=corpus, exclude_near_test=True).pools[0].ids == ("w",)
+    assert opened(other, exclude_near_test=True).excluded == ((),)
+
+
+def test_samples_of_a_store_made_of_a_frame_like_a_test_frame(leaky, tmp_path):
+    store = tmp_path / "leaky.zarr"
+    begun_store(store, small_recipe(leaky, split="train"), leaky)
+    write_shards(store)
+    finalize_store(store)
+    whole, kept = (open_sources([store], leaky, DataConfig(exclude_near_test=exclude), CPU) for exclude in (False, True))
+    made = open_store(store)
+    names = np.array([frame["id"] for frame in made.manifest["sources"]["frames"]])[made.column("sample/source")]
+    assert whole.identity["train"] == [{"store": made.manifest["content_hash"]}] and len(whole.pools[0]) == len(made)
+    assert 0 < (names == "e").sum() == len(whole.pools[0]) - len(kept.pools[0]) and kept.excluded == (("e",),)
+    assert kept.identity["train"] == [whole.identity["train"][0] | {"frames": len(kept.pools[0]), "like_test_ids": ["e"]}]
+    seen = kept.pools[0].pixels.fetch(np.arange(len(kept.pools[0])))
+    assert (seen.images_NHW[seen.rows].numpy() == made.images(np.flatnonzero(names != "e"))).all()
+
+
+def test_few_labels_of_a_store_are_what_was_made_of_the_frames_a_folder_draws(tmp_path):
+    frames = [scene(name, (40, 48), [(5 + 3 * i, 5, 8 + 3 * i, 8)]) for i, name in enumerate("abcdvt")]
+    folder = write_corpus(tmp_path / "set", frames, LISTS)
+    path = tmp_path / "made.zarr"
+    begun_store(path, small_recipe(folder, split="train"), folder)
+    write_shards(path)
+    finalize_store(path)
+    made = open_store(path)
+    names = np.array([frame["id"] for frame in made.manifest["sources"]["frames"]])[made.column("sample/source")]
+    for count in (1, 3):
+        found = open_sources([folder, path], None, DataConfig(num_frames=count, subset_seed=5), CPU)
+        real, part = found.pools
+        assert len(real.ids) == count and len(part) == np.isin(names, real.ids).sum() > 0
+        seen = part.pixels.fetch(np.arange(len(part)))
+        assert (seen.images_NHW[seen.rows].numpy() == made.images(np.flatnonzero(np.isin(names, real.ids)))).all()
+        assert found.identity["train"][1]["frames"] == len(part)
+    with pytest.raises(SourceError, match=r"data.num_frames must be <= 4, the frames of the sources of .*made.zarr, got 5"):
+        open_sources([path], folder, DataConfig(num_frames=5), CPU)
+
+
+def test_an_unset_key_is_no_part_of_what_a_run_records():
+    """Recipes from before there was the key keep their identity; where it is set, it is recorded."""
+    plain, modern = (load_recipe(name, FinetuneRecipe, (), stage="finetune") for name in ("acm_nuaa", "acm_nuaa_modern"))
+    assert plain.model_dump(mode="json")["data"].keys() == {"split", "split_list", "weights", "num_frames", "subset_seed"}
+    assert modern.model_dump(mode="json")["data"]["exclude_near_test"] is True
+    assert FinetuneRecipe.model_validate(plain.model_dump(mode="json")) == plain
+
+
+def test_the_family_of_lists_holds_for_the_validation_folder(corpus, tmp_path):
+    """It was ignored for a folder that is not among --data; a folder without that family is refused."""
+    frames = [scene(name, (40, 48)) for name in ("w", "x", "y", "z")]
+    other = write_corpus(tmp_path / "other", frames, {"train": ("w",), "val": ("x",), "test": ("y",)})
+    for part, ids in (("train", "x"), ("val", "z"), ("test", "y")):
+        (other / f"{part}_second.txt").write_text("".join(f"{name}\n" for name in ids))
+    store = finished_store(tmp_path)
+    for family, expected in (("root", "x"), ("second", "z")):
+        (found,) = open_sources([store], other, DataConfig(split_list=family), CPU).validation
+        assert found.id == expected
+    with pytest.raises(SourceError, match=r"split_list 'nowhere' of .*demo: not found; choose one of"):
+        open_sources([store], corpus, DataConfig(split_list="nowhere"), CPU)
+
+
+@pytest.mark.real_data
+def test_real_training_frames_like_test_frames(sirst_data):
+    """NUAA: the 6 test frames with near duplicates among the 256 training frames have 9 of them."""
+    config = load_recipe("acm_nuaa_modern", FinetuneRecipe, (), stage="finetune").data
+    found = open_sources([sirst_data / "sirst-v1"], None, config, CPU)
+    assert [len(ids) for ids in found.excluded] == [9] and [len(pool) for pool in found.pools] == [247]
 
 
 def test_stores_need_a_folder_to_validate_on(corpus, tmp_path):

@@ -18,6 +18,7 @@ from finetune import score  # noqa: E402
 from pipelines import evaluate_run  # noqa: E402
 from pipelines.evaluate_trained import find_exposure, read_run  # noqa: E402
 from pipelines.score_truth import Truth  # noqa: E402
+from synth.corpora.lists import hash_ids  # noqa: E402
 from synth.sample import Frame  # noqa: E402
 from tests.support.builders import scene, write_corpus  # noqa: E402
 from tests.support.cli import call  # noqa: E402
@@ -164,6 +165,9 @@ def test_exposure_of_subsets_and_stores(runs):
     assert (exposure.lists, exposure.num_trained, exposure.num_validated, exposure.num_stores) == (("root/train",), 4, 0, 0)
     few = {"recipe": {"data": {"split": "train", "num_frames": 2}}, "sources": run.identity["sources"]}
     assert find_exposure(type(run)(run.path, few, run.result), truth).lists == (), "these are the ids of four frames"
+    entry = {"ids_sha256": hash_ids(["a", "b", "c"]), "like_test_ids": ["d"]}
+    fewer = run.identity | {"sources": {"train": [entry]}}
+    assert find_exposure(type(run)(run.path, fewer, run.result), truth).num_trained == 3, "without the frame that was left out"
     mixed = run.identity | {"sources": {"train": [{"store": "0" * 64}]}}
     exposure = find_exposure(type(run)(run.path, mixed, run.result), truth)
     assert (exposure.lists, exposure.num_stores, exposure.about) == ((), 1, "a store")

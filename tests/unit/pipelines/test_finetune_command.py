@@ -129,6 +129,11 @@ def test_dry_run_writes_nothing(corpus, tmp_path):
     assert done.rc == 0 and "nothing written (--dry-run)" in done.stdout and not (tmp_path / "run").exists()
 
 
+def test_the_plan_counts_frames_like_test_frames(corpus, tmp_path):
+    done = call(*training(corpus, tmp_path / "run", "--dry-run", sets=("data.exclude_near_test=true",)))
+    assert "4 frames, 4 targets, 0 frames left out as like a test frame" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("sets", "needles"),
     [
@@ -137,6 +142,7 @@ def test_dry_run_writes_nothing(corpus, tmp_path):
         (("train.device=cuda",), ("train.device must be cpu or auto where torch sees no GPU",)),
         (("data.split=trainval",), ("threshold must be given with data.split trainval",)),
         (("detector.kind=acmm",), ("detector", "acm")),
+        (("data.exclude_near_test=true",), ("holds another run", "exclude_near_test")),
     ],
 )
 def test_faults_are_one_line(corpus, finished, sets, needles):

@@ -16,6 +16,7 @@ from finetune.detectors import build_detector  # noqa: E402
 from finetune.train import load_run  # noqa: E402
 from pipelines.config import load_recipe, recipe_names  # noqa: E402
 from pipelines.pretrain_recipe import PretrainRecipe  # noqa: E402
+from pretrain.order import Partition  # noqa: E402
 from pretrain.runtime.weights import read_weights  # noqa: E402
 from tests.support.builders import scene, write_corpus  # noqa: E402
 from tests.support.cli import call, ended, started, wait_until  # noqa: E402
@@ -183,9 +184,24 @@ def test_shipped_recipes_are_whole():
         assert [head for head in heads if head in needed] == needed
 
 
-def test_the_tiny_recipe_fits_the_study_it_starts():
+STARTED = {"pretrain_small": "acm_nuaa_modern", "pretrain_full": "dnanet_nudt_modern"}
+"""Recipe of pretraining -> the fine-tuning its header names; the others start the study."""
+
+
+@pytest.mark.parametrize("name", recipe_names("pretrain"))
+def test_recipes_fit_the_fine_tuning_they_start(name):
     from finetune.recipe import FinetuneRecipe
 
-    study = load_recipe("acm_nano_study", FinetuneRecipe, stage="finetune")
-    for name in recipe_names("pretrain"):
-        assert load_recipe(name, PretrainRecipe, stage="pretrain").detector == study.detector
+    started = load_recipe(STARTED.get(name, "acm_nano_study"), FinetuneRecipe, stage="finetune")
+    recipe = load_recipe(name, PretrainRecipe, stage="pretrain")
+    assert recipe.detector == started.detector and recipe.views.crop_px % build_detector(recipe.detector).deep_stride == 0
+
+
+def test_the_full_recipe_is_planned_without_a_gpu(corpus, tmp_path):
+    """What it would do on eight GPUs, whose ranks share a step evenly."""
+    done = call("pretrain_encoder", "pretrain_full", "--data", corpus, "--dry-run", "--set", "held_out.frames=1")
+    assert done.rc == 0 and done.stdout.startswith("pretrain_full: dnanet, 4,696,568 parameters"), done
+    assert "learns 1 seg + 0.1 dense; labels are not looked at" in done.stdout and "20000 steps of 128 frames" in done.stdout
+    train = load_recipe("pretrain_full", PretrainRecipe, stage="pretrain").train
+    parts = [Partition(train.batch, rank, 8, train.accumulation).positions(0) for rank in range(8)]
+    assert sorted(np.concatenate([part for own in parts for part in own]).tolist()) == list(range(128))

@@ -48,7 +48,7 @@ def test_shipped_studies_resolve(name):
             source, overrides = synthesis_of(arm, "folder")
             synthesize.resolve_recipe(arm.synthesize, source, overrides)
         if arm.pretrain is not None:
-            assert not load_recipe(arm.pretrain, PretrainRecipe, list(arm.pretraining), stage="pretrain").uses_labels
+            load_recipe(arm.pretrain, PretrainRecipe, list(arm.pretraining), stage="pretrain")
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,10 @@ def test_arms_with_equal_pretrainings_share_it(tmp_path):
         {"name": name, "about": "x", **start, **more} for name, more in (("p", {}), ("q", {}), ("r", {"pretraining": ["a=1"]}))
     ]
     recipe = study(arms=[*ARMS, *arms])
-    paths = [pretraining_path(tmp_path, recipe, "a", name, 3) for name in ("plain", "p", "q", "r")]
+    cells = [Cell("a", name, 8, 100, 3, 8) for name in ("plain", "p", "q", "r")]
+    paths = [pretraining_path(tmp_path, recipe, cell, uses_labels=False) for cell in cells]
     assert paths[0] is None and paths[1] == paths[2] == tmp_path / "pretrained/a/p/seed-3" and paths[3] != paths[1]
+    assert pretraining_path(tmp_path, recipe, cells[2], uses_labels=True) == tmp_path / "pretrained/a/p/labels-8/seed-3"
 
 
 def test_budgets_share_runs_of_equal_length():

@@ -228,6 +228,10 @@ TINY = {
             *NETWORK, "train.steps=2", "train.batch=2", "views.crop_px=32", "held_out={frames: 1, crops: 2}",
             "train.validate_every=null",
         ]},
+        {"name": "lneg", "about": "on its labels", "pretrain": "lneg_tiny", "pretraining": [
+            *NETWORK, "train.steps=2", "train.batch=2", "views.crop_px=32", "held_out={frames: 1, crops: 2}",
+            "train.validate_every=null", "views.noise_mix.probability=0",
+        ]},
         {"name": "joint", "about": "beside made ones", "synthesize": "sirst5k", "real_share": 0.5,
          "synthesis": ["canvas_hw=[64, 64]", "noise.window_px=16", "noise.stride_px=16"]},
     ],
@@ -248,9 +252,9 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     assert first.rc == 0, first.stderr
     assert "labels: 4, all" in first.stdout and "after 2 of pretrain_tiny" in first.stdout
     content = json.loads((tmp_path / "study/study.json").read_text())
-    assert content["format"] == 2 and len(content["groups"]) == 2 * 3
+    assert content["format"] == 2 and len(content["groups"]) == 2 * 4
     inits = {group["arm"]: group["init"] for group in content["groups"]}
-    assert inits == {"scratch": "random", "seg": "ssl seg dense", "joint": "random"}
+    assert inits == {"scratch": "random", "seg": "ssl seg dense", "lneg": "lneg lneg", "joint": "random"}
     assert {group["steps"] for group in content["groups"] if group["arm"] == "scratch"} == {7}
     endpoint = content["endpoint"]
     assert endpoint["chosen"] in ("seg", "joint") and endpoint["seeds_b"] == [7]
@@ -263,7 +267,7 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
         "**4 labels**" in page and "**2 seeds: smoke, not evidence.**" in page and "not enough sizes to state an exponent" in page
     )
     again = call(*arguments)
-    assert again.rc == 0 and "12 runs, 12 done" in again.stdout
+    assert again.rc == 0 and "16 runs, 16 done" in again.stdout
     assert json.loads((tmp_path / "study/study.json").read_text()) == content
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from finetune.recipe import DataConfig
+from finetune.sources import open_sources
 from pretrain.frames import open_pool
 from pretrain.settings import PretrainData, PretrainSettings
 from pretrain.sources import open_pretrain_sources
@@ -65,6 +67,25 @@ def test_held_out_frames_never_train_and_never_change(tmp_path):
     assert found.held_out[0].ids == again.held_out[0].ids and len(found.held_out[0]) == 4
     assert not set(found.held_out[0].ids) & set(found.pools[0].ids) and len(found.pools[0]) == 8
     assert set(opened(root, held_out=2).held_out[0].ids) < set(found.held_out[0].ids)
+
+
+def test_few_labels_are_those_a_fine_tuning_draws(tmp_path):
+    """Nested in size, and held-out frames come from the others."""
+    names = tuple(f"f{i:02d}" for i in range(12))
+    frames = [scene(name, (40, 48), [(5 + 2 * i, 8, 8 + 2 * i, 12)]) for i, name in enumerate((*names, "v", "t"))]
+    folder = write_corpus(tmp_path / "set", frames, {"train": names, "val": ("v",), "test": ("t",)})
+    previous: set[str] = set()
+    for count in (2, 5, 9):
+        found = opened(folder, held_out=2, num_frames=count, subset_seed=7)
+        tuned = open_sources([folder], None, DataConfig(num_frames=count, subset_seed=7), CPU)
+        chosen = set(found.pools[0].ids)
+        assert chosen == set(tuned.pools[0].ids) and len(chosen) == count and previous < chosen
+        assert len(found.held_out[0].ids) == 2 and chosen.isdisjoint(found.held_out[0].ids)
+        previous = chosen
+    with pytest.raises(SourceError, match=r"lower held_out.frames or data.num_frames"):
+        opened(folder, held_out=2, num_frames=11)
+    with pytest.raises(SourceError, match=r"data.num_frames must be <= 12, .* got 13"):
+        opened(folder, num_frames=13)
 
 
 def test_labels_stay_at_the_door(corpus):

@@ -80,12 +80,13 @@ def test_the_loss_falls(kind):
 
 @pytest.mark.parametrize("kind", objective_names())
 def test_halves_of_a_batch_give_the_gradient_of_the_whole(kind):
-    """Two ranks or two accumulated parts; nothing is ignored here, for cross entropy is a mean over a batch's valid pixels."""
+    """Two ranks or two accumulated parts, of which one has a padded view."""
     network = tiny_network().eval()  # batch statistics and dropout would differ
     objective = build_objective(settings_of(kind), network)
 
     def gradient(*batches):
         network.zero_grad()
+        batches[0].valid_B1HW[0, :, 40:] = False
         for batch in batches:
             parts = objective.parts(network, composed_of(batch), 0)
             (torch.stack(tuple(parts.values())).sum() / len(batches)).backward()

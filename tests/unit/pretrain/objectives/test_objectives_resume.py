@@ -1,57 +1,47 @@
-"""A stopped pretraining goes on to the same bits: heads, teacher and its BatchNorm statistics are part of the saved state."""
+"""A killed pretraining goes on to the same bits: heads, teacher and its BatchNorm statistics are part of the saved state."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 
-from pretrain.compose import Composer, InsertionConfig
-from pretrain.objectives import ObjectiveSettings, objective_class
-from pretrain.runtime import open_run, train
 from pretrain.runtime.distributed import World
-from pretrain.task import PretrainModel, PretrainTask
+from pretrain.task import PretrainModel
 from tests.support.composing import tiny_network
-from tests.support.training import toy_config, toy_feed
+from tests.support.pretraining import TRAINED, Crash, settings_of, state_after
 
-SETTINGS = TypeAdapter(tuple[ObjectiveSettings, ...]).validate_python(
-    [{"kind": "seg"}, {"kind": "masked"}, {"kind": "denoise"}, {"kind": "equivariance", "decay": 0.5}]
-)
+KEYS = {"amp": "bf16", "accumulation": 2, "checkpoint_every": 10, "optimizer": {"lr": 1e-2}}
 
 
-def state_after(folder, *stops):
-    """Train 6 steps, in as many processes' worth of calls as there are stops, and return the last saved state."""
-    world, config = World(torch.device("cpu")), toy_config(6, amp="bf16", accumulation=2, optimizer={"lr": 1e-2})
-    for stop in (*stops, None):
-        model = PretrainModel(tiny_network(), SETTINGS)
-        composer = Composer(InsertionConfig(), 0, pairs=any(objective_class(s).needs_pairs for s in SETTINGS))
-        task = PretrainTask(model, composer, [], composer, amp=True)
-        task.validate = dict  # nothing is held out
-        asked = iter(range(1, 100))
-        with open_run(folder, {}, world) as run:
-            train(task, toy_feed(crop_px=32), config, run, world, should_stop=lambda: next(asked) == stop)  # noqa: B023
-            saved = run.checkpoints.newest()
-    return saved
+def state_of(folder, name, crash_after=None):
+    return state_after(folder, name, 20, World(torch.device("cpu")), norm="batch", crash_after=crash_after, **KEYS)
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
-    return state_after(tmp_path_factory.mktemp("straight"))
+    folder = tmp_path_factory.mktemp("straight")
+    return {name: state_of(folder, name) for name in ("mixture", "lneg")}
 
 
-def test_resume_is_exact(straight, tmp_path):
-    resumed = state_after(tmp_path, 2, 1)  # stopped after step 2, and again after one more
-    assert resumed["step"] == straight["step"] == 6
+@pytest.mark.parametrize("name", ["mixture", "lneg"])
+def test_ten_steps_a_kill_and_ten_more_are_twenty(straight, tmp_path, name):
+    """Bit for bit: model, objectives, average and optimiser. The mixture holds every label-free objective, which share steps."""
+    with pytest.raises(Crash):
+        state_of(tmp_path, name, crash_after=13)  # three steps beyond the saved state are lost
+    resumed = state_of(tmp_path, name)
+    assert resumed["step"] == straight[name]["step"] == 20
     for part in ("model", "average"):
-        assert resumed[part].keys() == straight[part].keys()
-        assert all(torch.equal(value, resumed[part][name]) for name, value in straight[part].items())
+        assert resumed[part].keys() == straight[name][part].keys()
+        assert all(torch.equal(value, resumed[part][key]) for key, value in straight[name][part].items())
+    one, other = (state["optimizer"]["state"] for state in (resumed, straight[name]))
+    assert all(torch.equal(value, other[index][key]) for index, own in one.items() for key, value in own.items())
 
 
 def test_the_teacher_is_neither_the_student_nor_where_it_began(straight):
-    state = straight["model"]
+    state = straight["mixture"]["model"]
     names = [name for name in state if name.startswith("segmenter.") and state[name].is_floating_point()]
     teacher = {name: state[name.replace("segmenter.", "objectives.equivariance.teacher.network.", 1)] for name in names}
-    first = PretrainModel(tiny_network(), SETTINGS).state_dict()
+    first = PretrainModel(tiny_network(), settings_of(TRAINED["mixture"])).state_dict()
     moved = [name for name in names if not torch.equal(teacher[name], first[name])]
     assert len(moved) > 0.9 * len(names) and any("running_mean" in name for name in moved)
     assert all(not torch.equal(teacher[name], state[name]) for name in moved)
