@@ -6,12 +6,14 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from synth.sample import FloatImage
+
 Sheet = npt.NDArray[np.int16]
 """int16 (S, S), opposite borders match."""
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def cut_window(sheet: Sheet, row: int, col: int, mirror: int, rows: int, cols: int) -> npt.NDArray[np.float32]:
+def cut_window(sheet: Sheet, row: int, col: int, mirror: int, rows: int, cols: int) -> FloatImage:
     """Cut a window out of a seamless sheet and standardise it.
 
     Args:
@@ -30,28 +32,37 @@ def cut_window(sheet: Sheet, row: int, col: int, mirror: int, rows: int, cols: i
     shift, scale = _standard(sheet, row, col, rows, cols)
     head = min(cols, side - col)
     for i in range(rows):
-        source = sheet[(row + i) % side]
-        target = out[rows - 1 - i] if mirror & 1 else out[i]
+        at, to = (row + i) % side, rows - 1 - i if mirror & 1 else i
         if mirror & 2:
-            _shift_scale_back(target[cols - head :], source[col : col + head], shift, scale)
-            _shift_scale_back(target[: cols - head], source[: cols - head], shift, scale)
+            _shift_scale_back(out, to, cols - head, sheet, at, col, head, shift, scale)
+            _shift_scale_back(out, to, 0, sheet, at, 0, cols - head, shift, scale)
         else:
-            _shift_scale(target[:head], source[col : col + head], shift, scale)
-            _shift_scale(target[head:], source[: cols - head], shift, scale)
+            _shift_scale(out, to, 0, sheet, at, col, head, shift, scale)
+            _shift_scale(out, to, head, sheet, at, 0, cols - head, shift, scale)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _shift_scale(target: npt.NDArray[np.float32], source: Sheet, shift: np.float32, scale: np.float32) -> None:
-    for j in range(target.size):
-        target[j] = (np.float32(source[j]) - shift) * scale
+def _shift_scale(
+    out: FloatImage, to: int, left: int, sheet: Sheet, at: int, first: int, num: int, shift: np.float32, scale: np.float32
+) -> None:
+    """Write ``num`` values of row ``at`` of a sheet, from column ``first`` on, into row ``to`` from column ``left`` on.
+
+    Unsigned places of whole arrays: none counts from the end, so the loop is a vector's, and no slice has to be made for it.
+    """
+    row, source, start, begin = np.uint64(to), np.uint64(at), np.uint64(left), np.uint64(first)
+    for j in range(np.uint64(num)):
+        out[row, start + j] = (np.float32(sheet[source, begin + j]) - shift) * scale
 
 
 @numba.njit(cache=True, nogil=True)
-def _shift_scale_back(target: npt.NDArray[np.float32], source: Sheet, shift: np.float32, scale: np.float32) -> None:
-    last = np.uint64(target.size - 1)  # unsigned, so that no position counts from the end and the loop stays a vector's
-    for j in range(target.size):
-        target[j] = (np.float32(source[last - np.uint64(j)]) - shift) * scale
+def _shift_scale_back(
+    out: FloatImage, to: int, left: int, sheet: Sheet, at: int, first: int, num: int, shift: np.float32, scale: np.float32
+) -> None:
+    """Do the same from the last value to the first."""
+    row, source, start, last = np.uint64(to), np.uint64(at), np.uint64(left), np.uint64(first + num - 1)
+    for j in range(np.uint64(num)):
+        out[row, start + j] = (np.float32(sheet[source, last - j]) - shift) * scale
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -114,7 +114,7 @@ def digitise(signal_dn: FloatImage, camera: VirtualCamera, noise: FrameNoise, wi
         camera.pattern_dn, camera.gain, camera.nuc_row_dn, camera.nuc_column_dn, noise.row_dn, noise.column_dn,
         noise.key.low, noise.key.high, sensor.offset_dn, rail, top,
     )  # fmt: skip
-    saturated = _convert(signal_dn, row0, col0, tuple(camera.law), chain, raw)
+    saturated = _convert(np.ascontiguousarray(signal_dn), row0, col0, tuple(camera.law), chain, raw)
     defects = camera.defects
     inside = _defects_inside(defects, window, camera.frame_hw)
     if defects.pixels[inside].size:
@@ -145,33 +145,38 @@ def _convert(
     chain = _Chain(PixelLaw(*law), *maps_and_levels)
     rows, cols = signal.shape
     at_once = max(grain.RUN // cols, 1) if cols == chain.pattern.shape[1] else 1  # rows of a window do not adjoin
-    normals, bench = np.empty(at_once * cols, np.float32), grain.bench_for(at_once * cols)
+    normals, bench = np.empty((at_once, cols), np.float32), grain.bench_for(at_once * cols)
     saturated = 0
-    for i in range(rows):
-        first = np.uint64((row0 + i) * chain.pattern.shape[1] + col0)
-        if i % at_once == 0:
-            grain.fill_normals(normals[: min(at_once, rows - i) * cols], bench, chain.low, chain.high, first)
-        values = normals[i % at_once * cols : (i % at_once + 1) * cols]
-        add_pixel_noise(chain.law, signal[i], chain.low, chain.high, first, values)
-        saturated += _finish(values, signal[i], row0 + i, col0, chain, raw[i])
+    for i in range(0, rows, at_once):
+        run, first = signal[i : i + at_once], np.uint64((row0 + i) * chain.pattern.shape[1] + col0)
+        values = normals[: run.shape[0]]
+        grain.fill_normals(values.reshape(-1), bench, chain.low, chain.high, first)
+        add_pixel_noise(chain.law, run.reshape(-1), chain.low, chain.high, first, values.reshape(-1))
+        for k in range(run.shape[0]):
+            saturated += _finish(values, k, signal, i + k, row0, col0, chain, raw)
     return saturated
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _finish(
-    values: npt.NDArray[np.float32], signal: npt.NDArray[np.float32], row: int, col0: int, chain: _Chain, out: RawLevels
+    values: FloatImage, value_row: int, signal: FloatImage, signal_row: int, row0: int, col0: int, chain: _Chain, out: RawLevels
 ) -> int:
-    """Add the fixed pattern to part of a row, clip, round and correct; returns the number that met a rail."""
-    span = slice(col0, col0 + out.size)
-    pattern, columns, along = chain.pattern[row, span], chain.columns[span], chain.rows[row]
-    gain, nuc, nuc_along = chain.gain[row % chain.gain.shape[0], span], chain.nuc_columns[0, span], chain.nuc_rows[row, 0]
+    """Add the fixed pattern to a row, clip, round and correct; returns the number that met a rail.
+
+    Places are unsigned: none counts from the end, so the loop is a vector's, and no slice has to be made for it.
+    """
+    line, i, row, left = np.uint64(value_row), np.uint64(signal_row), np.uint64(row0 + signal_row), np.uint64(col0)
+    gain_row = np.uint64((row0 + signal_row) % chain.gain.shape[0])
+    pattern, columns, gain, nuc = chain.pattern, chain.columns, chain.gain, chain.nuc_columns
+    along, nuc_along = chain.rows[row], chain.nuc_rows[row, 0]
     offset, zero, rail, top = np.float32(chain.offset), np.float32(0.0), np.float32(chain.rail), np.float32(chain.top)
     saturated = np.int32(0)  # as wide as a pixel's value, so that the loop stays a vector's
-    for k in range(out.size):
-        value = values[k] + (pattern[k] + (along + columns[k])) + gain[k] * (signal[k] - offset)
+    for j in range(np.uint64(out.shape[1])):
+        col = left + j
+        value = values[line, j] + (pattern[row, col] + (along + columns[col])) + gain[gain_row, col] * (signal[i, j] - offset)
         saturated = np.int32(saturated + (np.int32(value < zero) | np.int32(value > rail)))
         value = np.rint(min(max(value, zero), rail))
-        out[k] = np.uint16(np.int32(min(max(np.rint(value + (nuc_along + nuc[k])), zero), top)))
+        out[i, j] = np.uint16(np.int32(min(max(np.rint(value + (nuc_along + nuc[0, col])), zero), top)))
     return int(saturated)
 
 

@@ -98,13 +98,13 @@ class Bench(NamedTuple):
     Attributes:
         bits: uint64 (m,), random bits of each pair.
         radius: float32 (m,).
-        halvings: float32 (m,).
+        room: float32 (m,), what the steps between keep of each pair.
         pairs: float32 (2 * m,).
     """
 
     bits: npt.NDArray[np.uint64]
     radius: npt.NDArray[np.float32]
-    halvings: npt.NDArray[np.float32]
+    room: npt.NDArray[np.float32]
     pairs: npt.NDArray[np.float32]
 
 
@@ -128,14 +128,14 @@ def fill_normals(out: npt.NDArray[np.float32], bench: Bench, low: np.uint64, hig
     """
     odd = np.int64(first & np.uint64(1))
     num = (odd + out.size + 1) // 2
-    bits, radius, pairs = bench.bits[:num], bench.radius[:num], bench.pairs[: 2 * num]
+    bits, radius, room, pairs = bench.bits[:num], bench.radius[:num], bench.room[:num], bench.pairs[: 2 * num]
     for k in range(num):
         bits[k] = bits_at(low, high, (first >> np.uint64(1)) + np.uint64(k))
-    _fill_radii(radius, bench.halvings[:num], bits)
+    _fill_radii(radius, room, bits)
     if odd == 0 and out.size == 2 * num:
-        _fill_pairs(out, radius, bits)
+        _fill_pairs(out, radius, room, bits)
     else:
-        _fill_pairs(pairs, radius, bits)
+        _fill_pairs(pairs, radius, room, bits)
         out[:] = pairs[odd : odd + out.size]
 
 
@@ -149,8 +149,8 @@ def _fill_radii(radius: npt.NDArray[np.float32], halvings: npt.NDArray[np.float3
     for k in range(radius.size):
         radius[k] = np.float32(np.int32(bits[k] >> np.uint64(33))) + _F32_HALF
     for k in range(radius.size):
-        halvings[k] = np.float32(np.int32(30 + 127) - (words[k] >> np.int32(23)))
-        words[k] = (words[k] & np.int32(0x007FFFFF)) | np.int32(0x3F800000)
+        halvings[k] = np.float32(np.int32(np.int32(30 + 127) - (words[k] >> np.int32(23))))
+        words[k] = np.int32((words[k] & np.int32(0x007FFFFF)) | np.int32(0x3F800000))
     for k in range(radius.size):
         ratio = (_F32_TWO - radius[k]) / (_F32_TWO + radius[k])  # 0..1/3: the series ends below single precision
         square = ratio * ratio
@@ -161,17 +161,29 @@ def _fill_radii(radius: npt.NDArray[np.float32], halvings: npt.NDArray[np.float3
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill_pairs(pairs: npt.NDArray[np.float32], radius: npt.NDArray[np.float32], bits: npt.NDArray[np.uint64]) -> None:
-    """Write both coordinates of points at the radii: 30 bits place them within a quarter turn, 2 bits choose the quarter."""
+def _fill_pairs(
+    pairs: npt.NDArray[np.float32],
+    radius: npt.NDArray[np.float32],
+    room: npt.NDArray[np.float32],
+    bits: npt.NDArray[np.uint64],
+) -> None:
+    """Write both coordinates of points at the radii: 30 bits place them within a quarter turn, 2 bits choose the quarter.
+
+    Words of four bytes stay so wide in ``room``, as large as ``radius`` and overwritten: integers widen unless told otherwise.
+    """
+    words = room.view(np.int32)
     for k in range(radius.size):
-        word = np.int32(bits[k] & np.uint64(0xFFFFFFFF))
-        angle = (np.float32(word >> np.int32(2)) * _F32_TO_QUARTER) * _F32_QUARTER_TURN  # a signed word: -1/2..1/2 of a quarter
+        words[k] = np.int32(bits[k] & np.uint64(0xFFFFFFFF))
+    for k in range(radius.size):
+        word = words[k]
+        quarters = np.float32(np.int32(word >> np.int32(2))) * _F32_TO_QUARTER  # a signed word: -1/2..1/2
+        angle = quarters * _F32_QUARTER_TURN
         square = angle * angle
         cosine = _F32_ONE + square * (_F32_COS[0] + square * (_F32_COS[1] + square * (_F32_COS[2] + square * _F32_COS[3])))
         sine = _F32_SIN[0] + square * (_F32_SIN[1] + square * (_F32_SIN[2] + square * _F32_SIN[3]))
         sine = angle * (_F32_ONE + square * sine)
-        swap = np.float32(word & np.int32(1))
-        signed = radius[k] * (_F32_ONE - np.float32(word & np.int32(2)))
+        swap = np.float32(np.int32(word & np.int32(1)))
+        signed = radius[k] * (_F32_ONE - np.float32(np.int32(word & np.int32(2))))
         pairs[2 * k] = signed * (cosine + swap * (sine - cosine))
         pairs[2 * k + 1] = signed * (sine + swap * (cosine - sine))
 

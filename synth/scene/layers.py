@@ -67,9 +67,15 @@ def paint_leaf(scene: FloatImage, leaf: Leaf, texture: FloatImage) -> None:
         leaf: The patch.
         texture: float32 (H, W) field of standard deviation 1.
     """
+    paint_turned(scene, leaf, portable.cos_sin(leaf.turns - np.floor(leaf.turns)), texture)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def paint_turned(scene: FloatImage, leaf: Leaf, direction: tuple[float, float], texture: FloatImage) -> None:
+    """Do the same for one of many patches that share a rotation, given by its cosine and sine."""
     rows, cols = scene.shape
     row, col, half_rows, half_cols = leaf.row, leaf.col, leaf.half_rows, leaf.half_cols
-    cosine, sine = portable.cos_sin(leaf.turns - np.floor(leaf.turns))
+    cosine, sine = direction
     reach_rows = abs(cosine) * half_rows + abs(sine) * half_cols + 1.0
     reach_cols = abs(cosine) * half_cols + abs(sine) * half_rows + 1.0
     first, last = max(0, int(col - reach_cols)), min(cols, int(col + reach_cols) + 2)
@@ -81,9 +87,9 @@ def paint_leaf(scene: FloatImage, leaf: Leaf, texture: FloatImage) -> None:
     turn, size = (np.float32(cosine), np.float32(sine)), (np.float32(half_rows), np.float32(half_cols))
     for i in range(max(0, int(row - reach_rows)), min(rows, int(row + reach_rows) + 2)):
         if leaf.shape == ELLIPSE:
-            _paint_ellipse_row(scene[i, first:last], texture[i, first:last], along, np.float32(i - row), turn, size, look)
+            _paint_ellipse_row(scene, texture, i, first, along, np.float32(i - row), turn, size, look)
         else:
-            _paint_rectangle_row(scene[i, first:last], texture[i, first:last], along, np.float32(i - row), turn, size, look)
+            _paint_rectangle_row(scene, texture, i, first, along, np.float32(i - row), turn, size, look)
 
 
 _Row = npt.NDArray[np.float32]
@@ -92,29 +98,53 @@ _Look = tuple[np.float32, np.float32, np.float32, np.float32]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _paint_ellipse_row(into: _Row, grain: _Row, along: _Row, depth: np.float32, turn: _Pair, size: _Pair, look: _Look) -> None:
-    """Cover part of a row by an ellipse: ``depth`` and ``along`` are px from its centre, look is kelvin, fall, gain, ragged."""
+def _paint_ellipse_row(
+    scene: FloatImage, texture: FloatImage, row: int, first: int, along: _Row, depth: np.float32,
+    turn: _Pair, size: _Pair, look: _Look,
+) -> None:  # fmt: skip
+    """Cover part of a row by an ellipse.
+
+    Places are unsigned: none counts from the end, so the loop is a vector's, and no slice has to be made for it.
+
+    Args:
+        scene: float32 (H, W), changed from column ``first`` of ``row`` on.
+        texture: float32 (H, W).
+        row: The row.
+        first: First column.
+        along: float32 (n,), columns from the centre, px.
+        depth: Rows from the centre, px.
+        turn: Cosine and sine of the rotation.
+        size: Half height and half width, px.
+        look: Temperature, its fall per px, factor on the texture, amplitude of the edge's wandering.
+    """
     (cosine, sine), (kelvin, fall, gain, ragged) = turn, look
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
     by_rows, by_cols, soft = one / size[0], one / size[1], half * min(size[0], size[1])
-    for j in range(into.size):
+    i, left = np.uint64(row), np.uint64(first)
+    for j in range(np.uint64(along.size)):
+        into, grain = scene[i, left + j], texture[i, left + j]
         down = cosine * depth - sine * along[j]
         a, b = down * by_rows, (cosine * along[j] + sine * depth) * by_cols
         cover = (one - a * a - b * b) * soft + half
-        cover = max(min(cover + ragged * grain[j], one), zero)
-        into[j] += cover * (kelvin + fall * down + gain * grain[j] - into[j])
+        cover = max(min(cover + ragged * grain, one), zero)
+        scene[i, left + j] = into + cover * (kelvin + fall * down + gain * grain - into)
 
 
 @numba.njit(cache=True, nogil=True)
-def _paint_rectangle_row(into: _Row, grain: _Row, along: _Row, depth: np.float32, turn: _Pair, size: _Pair, look: _Look) -> None:
+def _paint_rectangle_row(
+    scene: FloatImage, texture: FloatImage, row: int, first: int, along: _Row, depth: np.float32,
+    turn: _Pair, size: _Pair, look: _Look,
+) -> None:  # fmt: skip
     """Cover part of a row by a rectangle; arguments as for an ellipse."""
     (cosine, sine), (kelvin, fall, gain, ragged) = turn, look
     zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-    for j in range(into.size):
+    i, left = np.uint64(row), np.uint64(first)
+    for j in range(np.uint64(along.size)):
+        into, grain = scene[i, left + j], texture[i, left + j]
         down, right = cosine * depth - sine * along[j], cosine * along[j] + sine * depth
         cover = min(size[0] - abs(down), size[1] - abs(right)) + half
-        cover = max(min(cover + ragged * grain[j], one), zero)
-        into[j] += cover * (kelvin + fall * down + gain * grain[j] - into[j])
+        cover = max(min(cover + ragged * grain, one), zero)
+        scene[i, left + j] = into + cover * (kelvin + fall * down + gain * grain - into)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # a check for division by zero would keep the loop scalar

@@ -128,7 +128,9 @@ class Stage:
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
 
     def scene(self, number: int) -> Scene:
-        """Return a scene; the last two are kept, for the frames of a sequence."""
+        """Return a scene; the last two are kept for the frames of a sequence, that of a single frame only fills the caches."""
+        if self.config.sequence is None:
+            return self._build(number)
         return _recall(self._scenes, number, self._build, _KEPT_SCENES)
 
     def picture(self, scene: Scene, frame: int) -> Picture:

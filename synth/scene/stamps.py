@@ -119,7 +119,7 @@ def _paint_part(
     warm: npt.NDArray[np.float64], cover: npt.NDArray[np.float64], part: npt.NDArray[np.float64], row: float, col: float
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Paint a part; return the half-open rows and columns outside which nothing has changed."""
-    reach = (2.0 * part[2] if part[6] == TAIL else part[2]) + part[3]
+    reach, turn = (2.0 * part[2] if part[6] == TAIL else part[2]) + part[3], portable.cos_sin(part[4])
     rows = _fine_range(row + part[0], reach, warm.shape[0])
     cols = _fine_range(col + part[1], reach, warm.shape[1])
     x = np.empty(max(cols[1] - cols[0], 0))
@@ -128,16 +128,16 @@ def _paint_part(
     for i in range(rows[0], rows[1]):
         y = (i + 0.5) / SUPERSAMPLING - 0.5 - (row + part[0])
         if part[6] == TAIL:
-            _paint_tail_row(warm[i, cols[0] : cols[1]], cover[i, cols[0] : cols[1]], part, y, x)
+            _paint_tail_row(warm[i, cols[0] : cols[1]], cover[i, cols[0] : cols[1]], part, turn, y, x)
         else:
-            _paint_body_row(warm[i, cols[0] : cols[1]], cover[i, cols[0] : cols[1]], part, y, x)
+            _paint_body_row(warm[i, cols[0] : cols[1]], cover[i, cols[0] : cols[1]], part, turn, y, x)
     return rows, cols
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _paint_body_row(warm: _Line, cover: _Line, part: _Line, y: float, x: _Line) -> None:
-    """Paint part of a row of an ellipse or rectangle of even warmth; y and x are px from its centre."""
-    cosine, sine = portable.cos_sin(part[4])
+def _paint_body_row(warm: _Line, cover: _Line, part: _Line, turn: tuple[float, float], y: float, x: _Line) -> None:
+    """Paint part of a row of an ellipse or rectangle of even warmth; y and x are px from its centre, turn its cosine and sine."""
+    cosine, sine = turn
     by_half, by_width, warmth, is_round = 1.0 / part[2], 1.0 / part[3], part[5], part[6] == ELLIPSE
     for j in range(x.size):
         along, across = (cosine * x[j] + sine * y) * by_half, (cosine * y - sine * x[j]) * by_width
@@ -148,9 +148,9 @@ def _paint_body_row(warm: _Line, cover: _Line, part: _Line, y: float, x: _Line) 
 
 
 @numba.njit(cache=True, nogil=True)
-def _paint_tail_row(warm: _Line, cover: _Line, part: _Line, y: float, x: _Line) -> None:
-    """Paint part of a row of a tail; y and x are px from its start."""
-    cosine, sine = portable.cos_sin(part[4])
+def _paint_tail_row(warm: _Line, cover: _Line, part: _Line, turn: tuple[float, float], y: float, x: _Line) -> None:
+    """Paint part of a row of a tail; y and x are px from its start, turn its cosine and sine."""
+    cosine, sine = turn
     for j in range(x.size):
         along, across = (cosine * x[j] + sine * y) / part[2], abs(cosine * y - sine * x[j]) / part[3]
         if 0.0 <= along <= 2.0 and across <= 0.35 + 0.325 * along:

@@ -11,7 +11,8 @@ import numpy as np
 from synth.sample import FloatImage
 from synth.scene.draws import log_uniform, uniform
 from synth.scene.keyed_draws import Urn, between, happens, log_between, open_urn, share, sign_of, whole
-from synth.scene.layers import RECTANGLE, Leaf, paint_leaf
+from synth.scene.layers import RECTANGLE, Leaf, paint_leaf, paint_turned
+from synth.scene.portable import cos_sin
 from synth.scene.sheets import FieldSource
 from synth.scene.sky import clear_sky
 
@@ -113,6 +114,7 @@ def _paint_windows(scene: FloatImage, texture: FloatImage, urn: Urn, block: _Blo
     if happens(urn, 0.35):
         num_bays, half_cols = 1, wall.half_cols * 0.9
     lean = 6.283185307179586 * wall.turns  # small angles only
+    direction = cos_sin(wall.turns - np.floor(wall.turns))
     for i in range(num_storeys):
         down = -wall.half_rows + storey * (i + 0.8)
         level = wall.kelvin + wall.fall_kelvin * down / wall.half_rows
@@ -120,4 +122,5 @@ def _paint_windows(scene: FloatImage, texture: FloatImage, urn: Urn, block: _Blo
             right = (j + 0.5 - 0.5 * num_bays) * bay
             row, col, kelvin = wall.row + down + lean * right, wall.col + right - lean * down, 0.6 + 0.8 * share(urn)
             kelvin = level + contrast * kelvin
-            paint_leaf(scene, Leaf(row, col, half_rows, half_cols, wall.turns, kelvin, 0.0, RECTANGLE, 0.0, 0.0), texture)
+            leaf = Leaf(row, col, half_rows, half_cols, wall.turns, kelvin, 0.0, RECTANGLE, 0.0, 0.0)
+            paint_turned(scene, leaf, direction, texture)
