@@ -1,0 +1,62 @@
+"""Put studies, evaluations, audits and cards together on one page for a reader.
+
+    python -m pipelines.report STUDY --out report.html
+    python -m pipelines.report STUDY RESULTS SCORES CARD AUDIT RUN PROBE --out report.html
+
+DIR is a folder that another command wrote: a study of pipelines.scale, an evaluation, an output of score, probe, census or audit,
+or a training run; it is recognised by its files. The page is one file that needs no network and no script; report.json and
+report.csv, called after it, hold the same for machines. The same inputs give the same bytes. Inputs made from different data are
+refused. Nothing is computed anew: what a study did not find or refused to say is not on the page, which lists it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.command import EXIT_OK, Parser, run_command
+from pipelines.report.build import build_report
+from pipelines.report.inputs import read_sources
+from pipelines.report.page import files_of
+from synth.errors import RecipeError
+from synth.store.files import write_durably
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = Parser(prog="report", description=__doc__ or "")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folder that another command wrote")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.html", help="the page; FILE.json and FILE.csv lie beside it"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="write nothing; print what would be shown")
+    return run_command(_run, parser, argv)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    out: Path = arguments.out
+    if out.suffix != ".html":
+        raise RecipeError(f"--out must end in .html, got {out}")
+    if out.is_dir():
+        raise RecipeError(f"--out must be a file, got the folder {out}")
+    sources = read_sources(arguments.folders)
+    report = build_report(sources)
+    for source in sources:
+        print(f"{source.name}: {source.kind.about}")
+    print(f"shown: {', '.join(section.title for section in report.sections)}")
+    print(f"not shown: {', '.join(entry.what for entry in report.omitted)}")
+    found = files_of(report, out.name)
+    if arguments.dry_run:
+        sizes = ", ".join(f"{name} ({len(data):,} bytes)" for name, data in found.items())
+        print(f"would write {sizes}\nnothing written (--dry-run)")
+        return EXIT_OK
+    for name, data in found.items():
+        write_durably(out.parent / name, [data])
+        print(f"wrote {out.parent / name}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

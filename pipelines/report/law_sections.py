@@ -1,0 +1,174 @@
+"""What a study says about scale in numbers: fitted laws with their refusals, and what a start is worth in labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, table
+from pipelines.report.cells import DASH, NOTHING, count, finite, number, show, span, word
+from pipelines.report.charts import Axis, Point, Row, Series, strip_chart, xy_chart
+from pipelines.report.study import SMOKE_SEEDS, Study, labels_cell
+from pipelines.scale_laws import Law
+
+_LAW_POINTS = 24
+"""Points a law is drawn through: a smooth line at this width."""
+_NOTE = (
+    "P3: error = c + a n^(\u2212b); BD: bounded, 1 without data. Missed by, best first: |ln e| off at the largest size, by a fit "
+    "that was not shown it; last value: the size before it carried on. What a refusal forbids to state is withheld."
+)
+_WITHHELD = Cell("withheld")
+
+
+def law_series(study: Study, dataset: str, budget: str) -> list[Series]:
+    """Return fitted laws as lines of IoU, over the sizes measured and no further; dashed where something is refused."""
+    found = []
+    for curve in study.entries("curves"):
+        if (curve["dataset"], curve["budget"]) == (dataset, budget) and (law := _law(curve)) is not None:
+            low, high = math.log(curve["sizes"][0]), math.log(curve["sizes"][-1])
+            sizes = [math.exp(low + (high - low) * k / (_LAW_POINTS - 1)) for k in range(_LAW_POINTS)]
+            points = tuple(Point(size, 100.0 * (1.0 - float(law(size)))) for size in sizes)
+            found.append(Series("", study.ink(curve["arm"]), points, is_dashed=bool(curve["refusals"]), marks="none"))
+    return found
+
+
+def stated(study: Study, dataset: str, budget: str, arm: str) -> bool:
+    """Return whether an arm has a law that nothing speaks against."""
+    wanted = (dataset, budget, arm)
+    of_arm = [c for c in study.entries("curves") if (c["dataset"], c["budget"], c["arm"]) == wanted]
+    return any(curve.get("law") is not None and not curve["refusals"] for curve in of_arm)
+
+
+def laws(studies: Sequence[Study]) -> Section | Omitted:
+    """Return laws, how well they extrapolate, and what is refused, word for word."""
+    title = "Laws of scale"
+    if not any(study.entries("curves") for study in studies):
+        return Omitted(title, "no study with several label counts was given; a law needs 5 sizes over 1.5 decades, and 5 seeds")
+    blocks = [block for study in studies if study.entries("curves") for block in _law_blocks(study)]
+    return Section("laws", title, "How errors fall with labels, as far as the rules allow to say it.", tuple(blocks))
+
+
+def _law_blocks(study: Study) -> Iterator[Block]:
+    curves = study.entries("curves")
+    heads = ("data set", "budget", "arm", "law", "floor c", "exponent b", "frames for +1 IoU", "missed by", "seeds", "sizes")
+    yield table(f"{study.name}: fits of error = 1 \u2212 IoU", heads, [_law_row(curve) for curve in curves], _NOTE)
+    if refusals := tuple(f"{_place(curve)}: {line}" for curve in curves for line in curve["refusals"]):
+        yield Lines(f"{study.name}: refused, and why", refusals)
+    if figures := tuple(_residuals(study)):
+        yield Panels(f"{study.name}: what the fits leave", figures, is_folded=True)
+
+
+def _law(curve: Mapping[str, Any]) -> Law | None:
+    entry = curve.get("law")
+    return None if entry is None else Law(entry["name"], entry["floor"], entry["exponent"], entry["scale"])
+
+
+def _place(curve: Mapping[str, Any]) -> str:
+    return f"{curve['dataset']}, {curve['budget']}, {curve['arm']}"
+
+
+def _law_row(curve: Mapping[str, Any]) -> list[Cell]:
+    law, may = _law(curve), not curve["refusals"]
+    misses = dict(sorted((curve.get("extrapolation") or {}).items(), key=lambda miss: (finite(miss[1]) is None, miss[1])))
+    sizes = ", ".join(f"{size:g}" for size in curve["sizes"])
+    cells = [word(curve["dataset"]), word(curve["budget"]), word(curve["arm"]), NOTHING if law is None else word(law.name)]
+    cells += [_parameter(curve, law, name, may) for name in ("floor", "exponent")]
+    cells.append(number(curve.get("frames_for_one_point"), 0) if may else _WITHHELD)
+    cells.append(Cell("; ".join(f"{name} {show(value, 3)}" for name, value in misses.items()) or DASH, misses))
+    return [*cells, count(len(curve["errors"][0]) if curve["errors"] else 0), word(sizes)]
+
+
+def _parameter(curve: Mapping[str, Any], law: Law | None, name: str, may: bool) -> Cell:
+    interval = (curve.get("intervals") or {}).get(name)
+    if law is None:
+        return NOTHING
+    if not may or interval is None:
+        return _WITHHELD
+    low, high = interval
+    value = getattr(law, name)
+    return Cell(f"{show(value, 3)} {span(low, high, 3)}", {"value": value, "low": low, "high": high})
+
+
+def _residuals(study: Study) -> Iterator[Figure]:
+    by_place: dict[tuple[str, str], list[Series]] = {}
+    for curve in study.entries("curves"):
+        if (law := _law(curve)) is not None:
+            pairs = zip(curve["sizes"], curve["errors"], strict=True)
+            points = tuple(_residual(size, errors, float(law(size))) for size, errors in pairs)
+            series = Series(curve["arm"], study.ink(curve["arm"]), points)
+            by_place.setdefault((curve["dataset"], curve["budget"]), []).append(series)
+    for (dataset, budget), lines in by_place.items():
+        title = f"{dataset}, {budget}"
+        sizes = tuple(sorted({point.x for line in lines for point in line.points}))
+        axes = Axis("labelled real frames", True, ticks=sizes), Axis("ln (error / law)")
+        data = [{"arm": line.name, "size_residual": [[p.x, p.y] for p in line.points]} for line in lines]
+        yield Figure(title, xy_chart(lines, *axes, title=f"residuals, {title}", level=0.0), data)
+
+
+def _residual(size: float, errors: Sequence[float], expected: float) -> Point:
+    dots = tuple((f"seed {k + 1} of {len(errors)}", math.log(error / expected)) for k, error in enumerate(errors))
+    return Point(float(size), math.log(math.fsum(errors) / len(errors) / expected), dots=dots)
+
+
+def ratios(studies: Sequence[Study]) -> Section | Omitted:
+    """Return what starts are worth in labels."""
+    title = "What a start is worth in labels"
+    if not any(study.entries("ratios") for study in studies):
+        return Omitted(title, "no study compares starts over several label counts")
+    blocks: list[Block] = []
+    for study in studies:
+        entries = study.entries("ratios")
+        if not entries:
+            continue
+        places = list(dict.fromkeys((entry["dataset"], entry["budget"]) for entry in entries))
+        parts = [[entry for entry in entries if (entry["dataset"], entry["budget"]) == place] for place in places]
+        figures = tuple(_ratio_figure(study, ", ".join(place), part) for place, part in zip(places, parts, strict=True))
+        blocks.append(Panels(f"{study.name}: times the labels that the reference needs", figures))
+        heads = ("data set", "budget", "arm", "reference", "labels", "ratio", "reading")
+        rows = [_ratio_row(entry) for entry in entries]
+        blocks.append(table(f"{study.name}: label ratios", heads, rows))
+    lead = (
+        "How many times the labels the reference needs to come as far: isotonic inversion of its curve, never extrapolated. "
+        "Where its curve ends, a bound without an interval. A ratio whose interval holds 1 is no evidence."
+    )
+    return Section("ratios", title, lead, tuple(blocks))
+
+
+def reading(entry: Mapping[str, Any]) -> str:
+    """Return a ratio in words, no more than it says."""
+    ratio, low, high = finite(entry["ratio"]), finite(entry.get("low")), finite(entry.get("high"))
+    if ratio is None:
+        return "not known"
+    start = f"at {labels_cell(entry['labels']).text} labels {entry['arm']} is worth"
+    if entry["bound"] != "=":
+        return f"{start} {'at least' if entry['bound'] == '>=' else 'less than'} {ratio:.2g} times the labels"
+    if low is None or high is None:
+        return f"{start} {ratio:.2g} times the labels; no interval"
+    return f"{start} {ratio:.2g} times the labels" + ("; no evidence: 1 lies inside" if low <= 1.0 <= high else "")
+
+
+def _ratio_row(entry: Mapping[str, Any]) -> list[Cell]:
+    names = [word(entry[key]) for key in ("dataset", "budget", "arm", "reference")]
+    return [*names, labels_cell(entry["labels"]), _ratio_cell(entry), word(reading(entry))]
+
+
+def _ratio_cell(entry: Mapping[str, Any]) -> Cell:
+    low, high = finite(entry.get("low")), finite(entry.get("high"))
+    sign = {"=": "", ">=": "\u2265 ", "<": "< "}[entry["bound"]]
+    text = f"{sign}{show(entry['ratio'])}" + (f" {span(low, high)}" if low is not None else "")
+    value = {key: entry.get(key) for key in ("ratio", "bound", "low", "high")}
+    return Cell(text, value, is_strong=low is not None and high is not None and not low <= 1.0 <= high)
+
+
+def _ratio_figure(study: Study, title: str, entries: Sequence[Mapping[str, Any]]) -> Figure:
+    rows, is_smoke = [_ratio_strip(study, entry) for entry in entries], len(study.seeds) <= SMOKE_SEEDS
+    name = f"label ratios, {title}"
+    svg = strip_chart(rows, Axis("label ratio", True), title=name, is_smoke=is_smoke, level=1.0, level_name="1, worth nothing")
+    return Figure(title, svg, [dict(entry) for entry in entries])
+
+
+def _ratio_strip(study: Study, entry: Mapping[str, Any]) -> Row:
+    name, number_ = f"{entry['arm']} at {labels_cell(entry['labels']).text} labels", study.ink(entry["arm"])
+    low, high = finite(entry.get("low")), finite(entry.get("high"))
+    return Row(name, number_, finite(entry["ratio"]), low, high, text=_ratio_cell(entry).text, bound=entry["bound"])

@@ -1,0 +1,135 @@
+"""What identifies the inputs, and the commands that make them and the report again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pipelines.report.blocks import Block, Cell, Lines, Section, table
+from pipelines.report.cells import HASH_CHARS, count, digest, word
+from pipelines.report.data_sections import without_folders
+from pipelines.report.inputs import Source
+from pipelines.report.study import Study
+
+
+def provenance(studies: Sequence[Study], all_sources: Sequence[Source]) -> Section:
+    """Return hashes of recipes, data and files."""
+    blocks: list[Block] = []
+    if rows := [row for study in studies for row in _study_rows(study)] + [row for s in all_sources for row in _rows(s)]:
+        note = "The first characters of each SHA-256; report.json has all of them."
+        blocks.append(table("Recipes, data and weights", ("input", "what", "sha256"), rows, note))
+    rows = [[word(s.name), word(s.kind.about), count(len(s.files)), digest(s.sha256(s.kind.main))] for s in all_sources]
+    blocks.append(table("What this report was made from", ("input", "kind", "files read", "sha256 of its main file"), rows))
+    return Section("provenance", "Recipes and hashes", "What identifies every input.", tuple(blocks))
+
+
+def _study_rows(study: Study) -> Iterator[list[Cell]]:
+    """Yield data sets that were made, and the recipes of all seeds of each cell."""
+    name = word(study.source.name)
+    stores = sorted(study.source.content.get("stores", {}).items())
+    yield from ([name, word(f"data set {key}"), digest(value)] for key, value in stores)
+    recipes: dict[str, list[str]] = {}
+    for path, test in study.tests.items():
+        if "recipe_sha256" in test["result"]:
+            recipes.setdefault(path.rpartition("/")[0], []).append(test["result"]["recipe_sha256"])
+    for path, values in recipes.items():
+        shown = " ".join(value[:HASH_CHARS] for value in values)
+        yield [name, word(f"recipes of {path.removeprefix('runs/')}, seed by seed"), Cell(shown, " ".join(values))]
+
+
+def _rows(source: Source) -> Iterator[list[Cell]]:
+    """Yield every hash that the records of an input carry, once."""
+    paths = [source.kind.main] + [path for path in source.paths(r"(.*/)?(evaluation|result)\.json") if path != source.kind.main]
+    shown = [path for path in paths if path in source.files and not path.startswith("runs/")]
+    found = {(key, value) for path in shown for key, value in _hashes(source.json(path), "")}
+    yield from ([word(source.name), word(key), digest(value)] for key, value in sorted(found))
+
+
+def _hashes(content: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(content, Mapping):
+        label = (content.get("detector") or {}).get("label") if isinstance(content.get("detector"), Mapping) else None
+        for name, value in content.items():
+            yield from _hashes(value, ".".join(part for part in (key, label or "", str(name)) if part))
+    elif isinstance(content, list):
+        for number, value in enumerate(content):
+            yield from _hashes(value, f"{key}.{number}")
+    elif isinstance(content, str) and (key.endswith("sha256") or key.endswith(".store")):
+        yield key, content
+
+
+def commands(studies: Sequence[Study], all_sources: Sequence[Source]) -> Section:
+    """Return the commands that make the inputs and this report again."""
+    lines = [_study_command(study) for study in studies]
+    lines += [_COMMANDS[source.kind.name](source) for source in all_sources if source.kind.name in _COMMANDS]
+    lines.append(_joined("report", *(shlex.quote(source.name) for source in all_sources), "--out report.html"))
+    lead = "As recorded, or put together from the records of the folders; paths are yours to fill in."
+    return Section("commands", "Make it again", lead, (Lines("Commands", tuple(lines), is_code=True),))
+
+
+def _joined(module: str, *parts: str) -> str:
+    return " ".join(("python -m", f"pipelines.{module}", *parts))
+
+
+def _data(name: Any) -> str:
+    return f"$SIRST_DATA/{shlex.quote(str(name))}"
+
+
+def _study_command(study: Study) -> str:
+    recorded = study.source.content.get("command")
+    if recorded:
+        return str(recorded)
+    name = shlex.quote(str(study.recipe["name"]))
+    return _joined("scale", name, "--data $SIRST_DATA --out", shlex.quote(study.source.name))
+
+
+def _run_command(source: Source) -> str:
+    recipe = source.content["recipe"]
+    module = "pretrain_encoder" if "objectives" in recipe else "finetune_detector"
+    seed = f"train.seed={recipe['train'].get('seed')}"
+    return _joined(module, shlex.quote(str(recipe.get("name"))), "--data DIR --set", seed, "--out", shlex.quote(source.name))
+
+
+def _evaluation_command(source: Source) -> str:
+    content = source.content
+    if "sets" not in content:
+        about = content["about"]
+        detectors, sets = [about["detector"]["method"]], [about["data"]]
+    else:
+        detectors, sets = [row["name"] for row in content["sets"][0]["rows"]], [entry["data"] for entry in content["sets"]]
+    others = (f"--other {_data(data['name'])}" for data in sets[1:])
+    names = dict.fromkeys(shlex.quote(name) for name in detectors)
+    return _joined("evaluate", *names, f"--data {_data(sets[0]['name'])}", *others, "--out", shlex.quote(source.name))
+
+
+def _score_command(source: Source) -> str:
+    inputs, native = source.content["inputs"], source.content["scores"].get("native", {})
+    maps, truth = (without_folders(str(inputs[key])).partition(" (")[0] for key in ("predictions", "truth"))
+    threshold = "" if "threshold" not in native else f"--threshold {native['threshold']} "
+    return _joined("score", shlex.quote(maps), f"--truth {_data(truth)}", f"{threshold}--out", shlex.quote(source.name))
+
+
+def _probe_command(source: Source) -> str:
+    data, network = source.content["data"], shlex.quote(str(source.content["network"]["name"]))
+    name = str(data["about"]).partition(" (")[0]
+    return _joined("probe", network, f"--data {_data(name)} --split", data["split"], "--out", shlex.quote(source.name))
+
+
+def _card_command(source: Source) -> str:
+    reference = source.content.get("reference")
+    against = () if reference is None else (f"--against {shlex.quote(reference['name'])}",)
+    return _joined("census", shlex.quote(source.content["subject"]["name"]), *against, "--out", shlex.quote(source.name))
+
+
+def _audit_command(source: Source) -> str:
+    return _joined("audit", *(_data(entry["name"]) for entry in source.content["groups"]), "--out", shlex.quote(source.name))
+
+
+_COMMANDS: Mapping[str, Callable[[Source], str]] = {
+    "evaluation": _evaluation_command,
+    "score": _score_command,
+    "probe": _probe_command,
+    "card": _card_command,
+    "audit": _audit_command,
+    "run": _run_command,
+}

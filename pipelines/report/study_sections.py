@@ -1,0 +1,152 @@
+"""What a study found in numbers: arms with their differences, the endpoint, and training on one set for another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from pipelines.report.blocks import Block, Cell, Omitted, Section, Table, Text, table
+from pipelines.report.cells import NOTHING, count, difference, mean, number, p_value, word
+from pipelines.report.study import Group, Study, known, labels_cell, seeds_cell
+
+_NOTE = (
+    "Percent; Fa in 10\u207b\u2076 of all pixels; canonical scores at native size. Mean \u00b1 half the 95 % t interval over "
+    "seeds; one or two seeds stand as bare values. Bold: the interval of the paired difference excludes zero. p: two-sided "
+    "paired t test, not corrected for the number of rows. Could see: the smallest difference 80 % of such studies would find. "
+    "Only the first budget, and the endpoint where there is one, were fixed beforehand; all else is exploratory. "
+    "Clean: without test frames that have a near duplicate elsewhere. Collapsed seeds, which say background everywhere, stay in "
+    "the means."
+)
+
+
+def arms(studies: Sequence[Study]) -> Section | Omitted:
+    """Return every arm at every size with its difference to the reference."""
+    title = "Arms, sizes and differences"
+    if not studies:
+        return Omitted(title, "no folder of pipelines.scale was given")
+    blocks: list[Block] = []
+    for study, (dataset, budget) in _parts(studies):
+        blocks.append(_arm_table(study, dataset, budget))
+    for study in studies:
+        if not study.comparisons:
+            blocks.append(Text(f"{study.name}: its study.json has no paired differences; the scale command writes them.", True))
+    return Section("arms", title, _NOTE, tuple(blocks))
+
+
+def _parts(studies: Sequence[Study]) -> Iterator[tuple[Study, tuple[str, str]]]:
+    for study in studies:
+        for dataset, budget in product(study.datasets, study.budgets):
+            if study.part(dataset, budget):
+                yield study, (dataset, budget)
+
+
+def _arm_table(study: Study, dataset: str, budget: str) -> Table:
+    found = [study.comparisons.get(group.key) for group in study.part(dataset, budget)]
+    reference = next((entry["reference"] for entry in found if entry), study.reference)
+    heads = ["arm", "labels", "frames", "steps", "init", "seeds", "IoU", f"IoU minus {reference}", "p", "could see"]
+    heads += ["IoU, clean", "nIoU", "Pd", "Fa", "validation IoU", "collapsed", "remark"]
+    rows = []
+    for group, entry in zip(study.part(dataset, budget), found, strict=True):
+        row = [word(group.arm), labels_cell(group.labels), count(group.num_frames), count(group.steps), word(group.init)]
+        row += [seeds_cell(group), mean(group.scores["iou"]), *_compared(entry)]
+        row += [mean(group.scores[name]) for name in ("clean", "niou", "pd", "fa", "validation")]
+        collapsed = Cell(f"{group.num_collapsed} of {len(group.seeds)}", group.num_collapsed)
+        rows.append([*row, collapsed, word(_remark(group))])
+    return table(f"{study.name}: {dataset}, {budget} ({study.budgets[budget]})", heads, rows)
+
+
+def _compared(entry: Mapping[str, Any] | None) -> list[Cell]:
+    if entry is None:
+        return [NOTHING, NOTHING, NOTHING]
+    found = difference(entry["differences"], entry.get("low"), entry.get("high"))
+    return [found, p_value(entry.get("p")), number(entry.get("could_see"), 1)]
+
+
+def _remark(group: Group) -> str:
+    remarks = []
+    if not group.seeds:
+        remarks.append("not run")
+    if group.is_smoke:
+        remarks.append("smoke, not evidence")
+    if group.is_limited:
+        remarks.append("optimisation-limited")
+    return ", ".join(remarks)
+
+
+def endpoint(studies: Sequence[Study]) -> Section | Omitted:
+    """Return the question that fresh seeds decided."""
+    title = "The primary endpoint"
+    found = [study for study in studies if study.source.content.get("endpoint")]
+    if not found:
+        return Omitted(title, "no study that asks one question beforehand was given")
+    blocks: list[Block] = []
+    for study in found:
+        entry = study.source.content["endpoint"]
+        if entry["chosen"] is None:
+            blocks.append(
+                Text(f"{study.name}: nothing is chosen yet: {entry.get('why_not', 'no reason recorded')}.", is_warning=True)
+            )
+            continue
+        places = ", ".join(f"{name} at {labels_cell(labels).text} labels" for name, labels in entry["sets"].items())
+        seeds_a, seeds_b = (", ".join(map(str, entry[key])) for key in ("seeds_a", "seeds_b"))
+        text = (
+            f"{study.name}: fixed beforehand: {places}, against {entry['reference']}. Chosen on validation with seeds {seeds_a}: "
+            f"{entry['chosen']}. Confirmed once on test with fresh seeds {seeds_b}."
+        )
+        blocks.append(Text(text))
+        rows = [_answer(result) for result in entry["results"]]
+        if not rows:
+            blocks.append(Text(f"{study.name}: the fresh seeds are not finished; there is no answer yet.", is_warning=True))
+            continue
+        heads = ("data set", "labels", f"IoU of {entry['chosen']} minus {entry['reference']}", "p", "p, Holm")
+        blocks.append(table("Answer of the fresh seeds", heads, rows, "Points of test IoU; 95 % t interval over seeds."))
+    return Section("endpoint", title, "One question, decided before test lists are looked at.", tuple(blocks))
+
+
+def _answer(result: Mapping[str, Any]) -> list[Cell]:
+    found = difference(result["differences"], result.get("low"), result.get("high"))
+    place = [word(result["dataset"]), labels_cell(result["labels"])]
+    return [*place, found, p_value(result.get("p")), p_value(result.get("p_holm"))]
+
+
+def cross_sets(studies: Sequence[Study]) -> Section | Omitted:
+    """Return what training on one set gives on another, with most labels."""
+    title = "From one data set to another"
+    if not any(group.other_iou for study in studies for group in study.groups):
+        return Omitted(title, "no study with two data sets was given")
+    blocks: list[Block] = []
+    for study in studies:
+        for budget in study.budgets:
+            blocks.append(_matrix(study, budget))
+    lead = (
+        "Test IoU in percent at the largest label count, training set \u2192 test set. A gain at home that vanishes abroad is "
+        "style, not skill. Clean: without test frames that have a near duplicate elsewhere."
+    )
+    return Section("cross", title, lead, tuple(blocks))
+
+
+def _matrix(study: Study, budget: str) -> Table:
+    pairs = sorted(product(study.datasets, study.datasets), key=lambda pair: pair[0] != pair[1])
+    heads = ["arm", *(f"{a} \u2192 {b}" for a, b in pairs), *(f"{a} \u2192 {a}, clean" for a in study.datasets)]
+    rows = []
+    for arm in study.arms:
+        most = {name: _most(study, name, budget, arm) for name in study.datasets}
+        cells = [_crossed(most[a], b) for a, b in pairs]
+        cells += [_crossed(most[a], "clean") for a in study.datasets]
+        rows.append([word(arm), *cells])
+    return table(f"{study.name}, {budget}", heads, rows)
+
+
+def _most(study: Study, dataset: str, budget: str, arm: str) -> Group | None:
+    groups = [group for group in study.part(dataset, budget) if group.arm == arm]
+    return max(groups, key=study.size, default=None)
+
+
+def _crossed(group: Group | None, tested: str) -> Cell:
+    if group is None:
+        return NOTHING
+    own = {group.dataset: group.scores["iou"], "clean": group.scores["clean"]}
+    values = own.get(tested, group.other_iou.get(tested, ()))
+    numbers = known(values)
+    return mean(values, 1, shade=sum(numbers) / len(numbers) / 100.0 if numbers else None)
