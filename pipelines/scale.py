@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from finetune.recipe import FinetuneRecipe
 from finetune.sources import training_ids
@@ -34,6 +35,7 @@ from pipelines.scale_page import page_of
 from pipelines.scale_recipe import Arm, DataSet, StudyRecipe
 from pipelines.scale_work import STOP_NAME, Workplace, do_cells, make_stores, print_failures, synthesis_of
 from synth import open_corpus
+from synth.corpora.lists import hash_ids
 from synth.errors import RecipeError, RefusalError, SourceError
 from synth.plan import Plan
 from synth.scan import scan_sources
@@ -98,7 +100,8 @@ def _work(
     fresh = _confirmation(place, frames, cells)
     failures |= _train(arguments, place, [*fresh, *cells], stop)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
-    write_json(place.out / "study.json", content_of(found, place.out))
+    data = {dataset.name: _identity(place, dataset, frames[dataset.name]) for dataset in place.study.sets}
+    write_json(place.out / "study.json", content_of(found, place.out, data))
     write_durably(place.out / "study.md", ["\n".join(page_of(found)).encode()])
     print(f"{found.counts[0]} of {found.counts[1]} runs are finished; wrote {place.out / 'study.json'} and study.md beside it")
     print_failures(failures)
@@ -167,6 +170,14 @@ def _frames(place: Workplace, dataset: DataSet) -> Frames:
             made[arm.name] = len(Plan(recipe, table.targets_per_frame()))
             rendered.update({arm.name} if source is None else ())
     return Frames(train, made, frozenset(rendered))
+
+
+def _identity(place: Workplace, dataset: DataSet, frames: Frames) -> dict[str, Any]:
+    """Return what tells the lists of a data set from those of another."""
+    folder = Path(place.folder(dataset.name))
+    lists = {split: hash_ids(ref.id for ref in open_corpus(folder, split).frames) for split in ("train", "val", "test")}
+    hashes = {f"{split}_ids_sha256": digest for split, digest in lists.items()}
+    return {"folder": dataset.folder, "train": frames.train, **hashes}
 
 
 def _print_plan(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> None:

@@ -93,12 +93,13 @@ def _tests(out: Path, cells: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
     return {cell: record for cell in cells if (record := read_test(out, cell)) is not None}
 
 
-def content_of(found: Findings, out: Path) -> dict[str, Any]:
+def content_of(found: Findings, out: Path, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return study.json.
 
     Args:
         found: What was found.
         out: Folder of the study.
+        data: Name of a data set -> what tells its lists from others, as JSON values.
     """
     study = found.study
     return {
@@ -106,6 +107,7 @@ def content_of(found: Findings, out: Path) -> dict[str, Any]:
         "name": study.name,
         "command": found.command,
         "recipe": study.model_dump(mode="json"),
+        "data": dict(data),
         "environments": _environments(out),
         "stores": {path.name: open_store(path).manifest["content_hash"] for path in sorted((out / "stores").glob("*.zarr"))},
         "runs": {"finished": found.counts[0], "planned": found.counts[1]},

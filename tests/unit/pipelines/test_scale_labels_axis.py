@@ -17,6 +17,7 @@ from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, co
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
 from pipelines.scale_tasks import loss_slope
+from synth.corpora.lists import hash_ids
 from synth.errors import RecipeError
 from tests.support.builders import scene, write_corpus
 from tests.support.cli import call
@@ -256,6 +257,7 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     inits = {group["arm"]: group["init"] for group in content["groups"]}
     assert inits == {"scratch": "random", "seg": "ssl seg dense", "lneg": "lneg lneg", "joint": "random"}
     assert {group["steps"] for group in content["groups"] if group["arm"] == "scratch"} == {7}
+    assert content["data"]["demo"]["test_ids_sha256"] == hash_ids("tu") and content["data"]["demo"]["train"] == 6
     endpoint = content["endpoint"]
     assert endpoint["chosen"] in ("seg", "joint") and endpoint["seeds_b"] == [7]
     assert [len(result["seeds"]) for result in endpoint["results"]] == [1] and "1 pairs so far" in (
