@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Three commands do everything on a fresh machine: `make demo`, `make report` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ CONSTRAINTS := $(wildcard constraints/$(PY_TAG).txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 WORKERS ?= 2
 
-.PHONY: demo test test-full lint benchmark golden clean
+.PHONY: demo report test test-full lint benchmark golden clean
 
 demo: $(VENV)/base
 	@mkdir -p out
@@ -17,6 +17,11 @@ demo: $(VENV)/base
 	@echo
 	@echo "data set:        out/demo.zarr   (open it with synth.open_store, or with stock zarr)"
 	@echo "preview picture: out/demo.png"
+
+report: $(VENV)/report
+	$(BIN)/python -m pipelines.run quickstart --out out/quickstart
+	@echo
+	@echo "report: out/quickstart/report.html   (open it in a browser; report.json and report.csv beside it hold its numbers)"
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
@@ -42,6 +47,10 @@ $(BIN)/python:
 # Each stamp is remade when the requirements change.
 $(VENV)/base: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/report: $(VENV)/base
+	$(PIP) --editable ".[train,report]"
 	@touch $@
 
 $(VENV)/test: $(VENV)/base

@@ -87,6 +87,12 @@ class StopRequest:
         """Tell whether to stop after the unit in hand."""
         return self._event.is_set()
 
+    def take(self, inner: StopRequest) -> None:
+        """Take over the signal that came within an inner block."""
+        self.exit_code = inner.exit_code
+        self._event.set()
+        self._on_stop()
+
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self._event.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
@@ -100,6 +106,8 @@ class StopRequest:
 def stop_on_signal(on_stop: Callable[[], object] = lambda: None) -> Iterator[StopRequest]:
     """Turn SIGINT and SIGTERM into a request to stop after the unit in hand, within the block.
 
+    A block around this one, as that of a chain of commands, learns of the signal at the end of this one.
+
     Args:
         on_stop: Called with the first signal, to pass the request on to other processes.
     """
@@ -110,3 +118,6 @@ def stop_on_signal(on_stop: Callable[[], object] = lambda: None) -> Iterator[Sto
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        outer = getattr(previous[signal.SIGINT], "__self__", None)
+        if isinstance(outer, StopRequest) and request():
+            outer.take(request)

@@ -80,6 +80,19 @@ def check_settings(model: type[_Model], data: Mapping[str, Any], overrides: Sequ
         raise RecipeError(*_describe(error, model)) from error
 
 
+def recipe_bytes(name_or_path: str, stage: str = "") -> bytes:
+    """Return the text of a recipe, which tells a changed one.
+
+    Args:
+        name_or_path: A shipped name, or the path of a YAML file.
+        stage: Stage whose shipped recipes are meant; see :func:`recipe_names`.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    return _find(name_or_path, stage)[0]
+
+
 def _find(name_or_path: str, stage: str) -> tuple[bytes, str]:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():

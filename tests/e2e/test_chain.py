@@ -1,0 +1,69 @@
+"""A miniature of the quickstart chain as a user runs it: stopped in the middle of a training, resumed, the same in the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ended, run, started, wait_until
+
+TINY_NET = ("detector.backbone.widths=[4, 8]", "detector.backbone.blocks=[1, 1]", "train.batch=4")
+STEPS = 300
+"""Of the training that is stopped: seconds, so that the signal meets it."""
+
+
+def stage(name: str, command: str, *arguments: str, out: str | None = None, sets: tuple[str, ...] = ()) -> dict[str, object]:
+    flags = [part for key in sets for part in ("--set", key)]
+    return {"name": name, "command": command, "about": name, "arguments": [*arguments, *flags], "out": out or name}
+
+
+SIZES = ("source.num_frames=24", "source.frame_hw=[64, 64]", "canvas_hw=[64, 64]", "source.targets.empty_share=0")
+PRETRAINED = ("objectives=[{kind: seg}]", "train.steps=4", "train.validate_every=4", "held_out.frames=2", "held_out.crops=4")
+STAGES = [
+    stage("scenes", "synthesize", "scenes", "--cluster", "sync", out="scenes.zarr", sets=SIZES),
+    stage("frames", "export", "{scenes}", "--format", "folder", "--lists", "train=14,val=4,test=6"),
+    stage("encoder", "pretrain_encoder", "pretrain_tiny", "--data", "{frames}", sets=(*TINY_NET, *PRETRAINED)),
+    stage(
+        "detector", "finetune_detector", "acm_nano_study", "--data", "{frames}", "--init", "{encoder}",
+        sets=(*TINY_NET, "views.crop_px=null", f"train.steps={STEPS}", "train.log_every=1"),
+    ),
+    stage("evaluation", "evaluate", "{detector}", "tophat", "--data", "{frames}", "--cluster", "sync", "--resamples", "50"),
+    stage("report", "report", "{evaluation}", "{detector}", out="report.html"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    path = tmp_path / "mini.yaml"
+    path.write_text(json.dumps({"name": "mini", "stages": STAGES}))
+    return path
+
+
+def has_begun(out: Path) -> bool:
+    journal = out / "detector/metrics.jsonl"
+    return journal.is_file() and journal.read_text().count("\n") >= 10
+
+
+def scores(out: Path) -> list[object]:
+    """What the evaluation found, without the times it took."""
+    return [entry["scores"] for entry in json.loads((out / "evaluation/tophat/scores.json").read_text())["scores"].values()]
+
+
+def test_stopped_and_resumed_the_chain_ends_the_same(recipe, tmp_path):
+    whole = run("run", recipe, "--out", tmp_path / "whole")
+    assert whole.rc == 0 and "all 6 stages are finished" in whole.stdout, whole
+    out = tmp_path / "out"
+    with started("run", recipe, "--out", out) as process:
+        wait_until(lambda: has_begun(out), "ten steps of training")
+        process.send_signal(signal.SIGTERM)
+        stopped = ended(process)
+    assert stopped.rc == 143 and "stage detector ended with exit code 143" in stopped.stderr, stopped
+    assert not (out / "detector/result.json").exists() and not (out / "report.html").exists()
+    resumed = run("run", recipe, "--out", out)
+    assert resumed.rc == 0 and resumed.stdout.count("finished, skipped") == 3, resumed
+    weights = [folder / "detector/weights.safetensors" for folder in (tmp_path / "whole", out)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert (out / "report.html").stat().st_size > 10_000
