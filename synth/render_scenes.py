@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -157,7 +158,7 @@ def _layout(
     """Return the columns that are given in record order, and the format of their values with zeros in between."""
     used, names, codes = {"target": num_targets, "impostor": num_impostors}, [], ["<"]
     for name in dtype.names or ():
-        base, slots = dtype[name].base, int(np.prod(dtype[name].shape, dtype=int))
+        base, slots = dtype[name].base, math.prod(dtype[name].shape)
         num = used.get(name.partition("/")[0], slots) if name in given else 0
         codes.append(f"{num}{_CODES[base.str]}{(slots - num) * base.itemsize}x")
         names += [name] if num else []

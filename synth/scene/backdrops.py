@@ -6,9 +6,8 @@ A backdrop is apparent temperature relative to the sensor's T0, on a canvas larg
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -32,8 +31,7 @@ BACKDROP_WEIGHTS: Mapping[BackdropName, float] = MappingProxyType(
 belongs to space sensors only."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Backdrop:
+class Backdrop(NamedTuple):
     """A painted background.
 
     Attributes:

@@ -8,8 +8,7 @@ table with one grey level per raw level: monotone whatever the control.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 import numba
 import numpy as np
@@ -102,8 +101,7 @@ class MixedAgc(_AgcBase):
 Agc = Annotated[LinearAgc | PlateauAgc | MixedAgc, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
+class View(NamedTuple):
     """What the camera's display does to one frame.
 
     Attributes:

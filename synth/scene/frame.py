@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,7 @@ from synth.scene.trajectories import lag_weights
 from synth.scene.truth import FrameTruth, ImpostorTruth, ScrMode, TargetTruth
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SceneFrame:
+class SceneFrame(NamedTuple):
     """A rendered frame with its labels.
 
     Attributes:
@@ -48,8 +47,7 @@ class SceneFrame:
     truth: FrameTruth
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Composed:
+class Composed(NamedTuple):
     """A frame before the sensor's noise.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -18,8 +18,7 @@ from synth.scene.walk import WALK_STAY, relax
 Line = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FrameNoise:
+class FrameNoise(NamedTuple):
     """All draws of one frame.
 
     Attributes:

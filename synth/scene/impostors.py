@@ -24,6 +24,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,8 +46,7 @@ _EDGE_PX = 3  # middles of impostors keep off the border
 _PAIR_SHARE = 0.25  # of hot pixels: two neighbours (our choice; physics section 2 knows clusters of 2-4)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Easel:
+class Easel(NamedTuple):
     """A plane to draw impostors on, and how strong they shall be.
 
     Attributes:

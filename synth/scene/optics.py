@@ -42,8 +42,8 @@ def blur_sigmas(
         Sigma along the rows and along the columns, px.
     """
     shared = sigma_optics_px * sigma_optics_px + jitter_sigma_px * jitter_sigma_px
-    down, right = (math.sqrt(shared + distance * distance / 12.0) for distance in motion_px)
-    return down, right
+    down, right = motion_px
+    return math.sqrt(shared + down * down / 12.0), math.sqrt(shared + right * right / 12.0)
 
 
 def clutter_transfer(

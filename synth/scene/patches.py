@@ -6,8 +6,6 @@ What the placement of a target does to a frame is done here once more for a targ
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from synth.scene.camera import VirtualCamera
@@ -63,7 +61,7 @@ def _ghost(
     wish = draw_wish(rng, config, camera)
     if kind is ImpostorKind.SEAM_PATCH:
         rendered = render_shape(wish.model, wish.row_subpx, wish.col_subpx)
-        wish = replace(wish, seam_px=seam_half_px(rng, rendered))
+        wish = wish._replace(seam_px=seam_half_px(rng, rendered))
     return find_place(wish, site, config.targets, rng=rng)[0]
 
 

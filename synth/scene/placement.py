@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -89,7 +88,7 @@ def find_place(
         if is_apart is not None and not is_apart((row + wish.row_subpx, col + wish.col_subpx)):
             continue
         if wish.view_peak_dn is not None:
-            wish = replace(wish, scr=site.ratio_of_peak(wish.view_peak_dn, rendered, row, col))
+            wish = wish._replace(scr=site.ratio_of_peak(wish.view_peak_dn, rendered, row, col))
         amplitude = _solve_on_seam(wish, rendered, row, col, site, rng)
         if amplitude is not None:
             return Standing(wish, rendered, row, col, amplitude, track), refused
@@ -120,5 +119,5 @@ def _settled(placed: list[Standing], site: Site) -> list[Standing]:
             near = site.neighbours(target, placed)
             amplitude = site.amplitude(target.rendered, target.row, target.col, target.wish.scr, near) if near else None
             if amplitude is not None:
-                placed[number] = replace(target, amplitude_dn=amplitude)
+                placed[number] = target._replace(amplitude_dn=amplitude)
     return placed

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +64,7 @@ class Silhouette:
     reach_px: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class Member(NamedTuple):
     """One body of a target.
 
     Attributes:
@@ -95,8 +95,7 @@ class TargetModel:
     mask_threshold: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RenderedMember:
+class RenderedMember(NamedTuple):
     """One body at its place.
 
     Attributes:
@@ -118,8 +117,7 @@ class RenderedMember:
     mask: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RenderedTarget:
+class RenderedTarget(NamedTuple):
     """A target of unit peak at one sub-pixel centre.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,7 @@ REALISED_TOLERANCE = 0.01
 """Relative error of a realised ratio beyond which a place is refused (physics section 6 asks it of 95 % of the targets)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Standing:
+class Standing(NamedTuple):
     """A target at a place of one frame.
 
     Attributes:
@@ -60,7 +59,7 @@ class Standing:
             return self
         places = [at + by for at, by in zip(self.centre(), (rows, cols), strict=True)]
         row, col = (int(np.floor(place + 0.5)) for place in places)
-        wish = replace(self.wish, row_subpx=places[0] - row, col_subpx=places[1] - col)
+        wish = self.wish._replace(row_subpx=places[0] - row, col_subpx=places[1] - col)
         rendered = render_shape(wish.model, wish.row_subpx, wish.col_subpx)
         amplitude_dn = self.amplitude_dn * float(self.rendered.stamp.sum() / rendered.stamp.sum())
         return Standing(wish, rendered, row, col, amplitude_dn, self.track)
@@ -194,8 +193,8 @@ class Site:
         if self.scr.view_peak_dn is None:
             return wish
         if wish.view_peak_dn is not None:
-            return replace(wish, view_peak_dn=log_spread(rng, self.scr.view_peak_dn) * (1.0 if wish.view_peak_dn > 0.0 else -1.0))
-        return replace(wish, scr=draw_scr(rng, self.scr) * (1.0 if wish.scr > 0.0 else -1.0))
+            return wish._replace(view_peak_dn=log_spread(rng, self.scr.view_peak_dn) * (1.0 if wish.view_peak_dn > 0.0 else -1.0))
+        return wish._replace(scr=draw_scr(rng, self.scr) * (1.0 if wish.scr > 0.0 else -1.0))
 
     def _is_shown(self, around_dn: float, amplitude_dn: float) -> bool:
         """Tell whether the view shows a target as strongly as it should, and not clipped."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +47,7 @@ _KEPT_CAMERAS, _KEPT_SCENES = 4, 2
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class Scene(NamedTuple):
     """One scene.
 
     Attributes:
@@ -83,8 +81,7 @@ class Scene:
     num_refused: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class Picture(NamedTuple):
     """A noise-free picture without targets and defects.
 
     Attributes:
@@ -121,6 +118,7 @@ class Stage:
         self._sheets = SheetCabinet(seed, max(config.frame_hw) + 2 * self.margin_px, config.clutter_tilt)
         self._regimes = sorted(config.regimes)  # never the order they were written in
         self._regime_weights = tuple(config.regimes[name] for name in self._regimes)
+        self._count_weights = config.targets.count_weights
         self._seam_share = seam_share(config)
         self._impostor_scr = config.impostors.scr or (config.scr.low, config.scr.high)
         self._drawn = DrawnFields(config.clutter_tilt)
@@ -205,7 +203,7 @@ class Stage:
         glints: tuple[ImpostorTruth, ...] = ()
         if backdrop.water_row is not None:
             if self.config.sequence is not None:
-                backdrop = replace(backdrop, kelvin=backdrop.kelvin.copy())  # glints stay on one frame
+                backdrop = backdrop._replace(kelvin=backdrop.kelvin.copy())  # glints stay on one frame
             glints = paint_glints(self._easel(backdrop, rng), self.config.impostors, backdrop)
         rows, cols = sight_px.tolist()
         frame_dn = self._image(camera, backdrop, rows, cols)
@@ -241,11 +239,11 @@ class Stage:
     ) -> tuple[list[Standing], int]:
         rng, sequence = self._rng(Stream.TARGETS, number), self.config.sequence
         wishes = []
-        for _ in range(draw_count(rng, self.config.targets)):
+        for _ in range(draw_count(rng, self._count_weights)):
             wish = draw_wish(rng, self.config, camera)
             seam_px = draw_seam(rng, self._seam_share, wish)
             path = STANDING if sequence is None or motion is None else draw_path(motion, sequence, reference)
-            wishes.append(replace(wish, seam_px=seam_px, path=path) if seam_px or path is not STANDING else wish)
+            wishes.append(wish._replace(seam_px=seam_px, path=path) if seam_px or path is not STANDING else wish)
         apart = None if sequence is None else _apart(sequence, self.config.targets.min_spacing_px)
         return place_targets(wishes, site, self.config.targets, rng=rng, is_apart=apart)
 

@@ -1,13 +1,15 @@
 """What is known about a rendered frame: its targets, its impostors, and how it came about.
 
 Codes are stored in columns, so numbers are never reused. Levels are raw DN of the sensor unless a name says otherwise.
+Here and in the modules beside, records made anew for every frame are named tuples: a frozen dataclass sets each of its
+fields by a call of its own, which took 3 % of the time of a frame.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class TargetLevel(IntEnum):
@@ -54,8 +56,7 @@ class ImpostorKind(IntEnum):
     ROTATED_PATCH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class TargetTruth:
+class TargetTruth(NamedTuple):
     """One target, or one member of a closely spaced group, as it stands in one frame.
 
     Attributes:
@@ -109,8 +110,7 @@ class TargetTruth:
     intensity_w_sr: float = math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class ImpostorTruth:
+class ImpostorTruth(NamedTuple):
     """One hard negative: something a detector may take for a target, never labelled.
 
     Attributes:
@@ -129,15 +129,14 @@ class ImpostorTruth:
 
     def moved(self, rows: float, cols: float) -> ImpostorTruth:
         """Return it displaced by some px."""
-        return self if rows == cols == 0.0 else replace(self, row=self.row + rows, col=self.col + cols)
+        return self if rows == cols == 0.0 else self._replace(row=self.row + rows, col=self.col + cols)
 
     def is_inside(self, hw: tuple[int, int]) -> bool:
         """Tell whether its middle lies inside a frame."""
         return -0.5 <= self.row < hw[0] - 0.5 and -0.5 <= self.col < hw[1] - 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class FrameTruth:
+class FrameTruth(NamedTuple):
     """Everything known about a frame.
 
     Attributes:

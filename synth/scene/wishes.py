@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,9 +23,10 @@ _SIRST_BINS = ((1.0, 2.0), (2.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 50.0))
 _SIRST_SHARES = (0.05, 0.07, 0.12, 0.18, 0.57)
 """Absolute ratios of SIRST v1 trainval (physics section 11); the 2 % below 1 are left out, 95 % lie below 55."""
 
+_COUNTS = (0, 1, 2, *MANY_COUNTS)
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Wish:
+
+class Wish(NamedTuple):
     """A target to be placed.
 
     Attributes:
@@ -49,9 +51,9 @@ class Wish:
     emitter: Emitter | None = None
 
 
-def draw_count(rng: np.random.Generator, config: TargetsConfig) -> int:
-    """Return the number of targets of a frame, groups counted once."""
-    return (0, 1, 2, *MANY_COUNTS)[weighted(rng, config.count_weights)]
+def draw_count(rng: np.random.Generator, weights: Sequence[float]) -> int:
+    """Return the number of targets of a frame, groups counted once; the weights are the ``count_weights`` of its config."""
+    return _COUNTS[weighted(rng, weights)]
 
 
 def draw_scr(rng: np.random.Generator, config: ScrConfig) -> float:

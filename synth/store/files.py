@@ -48,8 +48,9 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
                 digest.update(block)
             os.fsync(file.fileno())
             file.seek(0)
-            if any(file.read(len(block)) != block for block in _in_blocks(parts)):
+            if any(file.read(len(part)) != part for part in parts):
                 raise StoreError(f"{path}: the file system gave back other bytes than were written; check the disk")
+            _forget(file.fileno())
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
         sync_path(path.parent)
@@ -140,6 +141,16 @@ def _in_blocks(parts: Sequence[bytes]) -> Iterator[bytes]:
             block, size = [], 0
     if size:
         yield b"".join(block)
+
+
+def _forget(descriptor: int) -> None:
+    """Take a file that is on the disk out of the system's cache, so that the next one is written into the same memory.
+
+    Memory touched for the first time costs five times the writing itself on a virtual machine, and the sources are worth
+    more in the cache than what is not read again here.
+    """
+    if os.fstat(descriptor).st_size >= BLOCK_BYTES and hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -42,7 +42,7 @@ def test_overrides_reach_the_sensor() -> None:
 def test_counts_follow_their_shares() -> None:
     config, rng = TargetsConfig(), np.random.default_rng(0)
     assert sum(config.count_weights) == pytest.approx(1.0)
-    counts = np.array([draw_count(rng, config) for _ in range(20_000)])
+    counts = np.array([draw_count(rng, config.count_weights) for _ in range(20_000)])
     for count, share in zip((0, 1, 2, 3, 4, 5), config.count_weights, strict=True):
         sigma = np.sqrt(share * (1.0 - share) / counts.size)
         assert np.mean(counts == count) == pytest.approx(share, abs=4.0 * sigma)  # catches 0.5 % of a share of 0.2

@@ -124,6 +124,25 @@ def test_other_bytes_read_back_are_noticed(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system has no such call")
+@pytest.mark.parametrize("size", [files.BLOCK_BYTES - 1, files.BLOCK_BYTES])
+def test_large_files_leave_the_cache_once_they_are_on_the_disk(tmp_path, monkeypatch, size):
+    events = []
+    fsync = os.fsync
+
+    def traced_fsync(descriptor):
+        events.append("sync")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "posix_fadvise", lambda _descriptor, *request: events.append(request))
+    content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    write_durably(tmp_path / "file", [content])
+    whole = (0, 0, os.POSIX_FADV_DONTNEED)
+    assert events == (["sync", whole, "sync"] if size == files.BLOCK_BYTES else ["sync", "sync"])  # the last one is the folder's
+    assert (tmp_path / "file").read_bytes() == content
+
+
 def test_part_of_the_path_is_a_file(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=r"file/inner: .*part of the path is a file|file/inner: File exists"):
