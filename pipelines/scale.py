@@ -160,6 +160,8 @@ def _frames(place: Workplace, dataset: DataSet) -> Frames:
     train = len(training_ids(open_corpus(folder, "train"), place.recipes[place.study.arms[0].name].data))
     if too_many := [count for count in dataset.labels if count is not None and count > train]:
         raise SourceError(f"sets.{dataset.name}.labels must be <= {train}, the training frames of {folder}, got {too_many[-1]}")
+    if None in dataset.labels and train in dataset.labels:
+        raise SourceError(f"sets.{dataset.name}.labels must not name all {train} training frames twice, got {train} and null")
     made: dict[str, int] = {}
     rendered: set[str] = set()
     for arm in place.study.arms:
@@ -205,11 +207,15 @@ def _print_estimate(place: Workplace, cells: Sequence[Cell], workers: int, stop:
     """Time a short run and its test in a folder that goes away, and print the hours of what is to be done."""
     todo = _unfinished(place, cells)
     plain = [cell for cell in todo if place.study.arm(cell.arm).synthesize is None]
+    if todo and not plain:
+        print("  hours: not estimated, as all that is left trains on data sets that are not made yet")
     if not plain or stop():
         return
     with TemporaryDirectory() as folder:
         probe = replace(place, out=Path(folder))
         task = replace(probe.finetune_task(replace(plain[0], steps=PROBE_STEPS), probe.tests()), init=None)
+        train = task.recipe.train.model_copy(update={"log_every": 1})
+        task = replace(task, recipe=task.recipe.model_copy(update={"train": train}))
         started = time.perf_counter()
         task.perform()
         whole = time.perf_counter() - started
@@ -224,10 +230,13 @@ def _print_estimate(place: Workplace, cells: Sequence[Cell], workers: int, stop:
 
 
 def _begin(place: Workplace) -> None:
-    """Make the folder of a study, or check that it holds this one; arms, labels, seeds and budgets may be added."""
+    """Make the folder of a study, or check that it holds this one; arms, seeds, budgets (labels without endpoint) may be added."""
     study, out = place.study, place.out
     fixed = {"steps": study.steps, "sets": {dataset.name: dataset.folder for dataset in study.sets}}
-    fixed |= {"unlabelled": list(study.unlabelled)}
+    fixed |= {"unlabelled": list(study.unlabelled), "endpoint": None}
+    if study.endpoint is not None:  # more label counts would change its choice
+        counts = {dataset.name: list(dataset.labels) for dataset in study.sets}
+        fixed["endpoint"] = study.endpoint.model_dump(mode="json") | {"labels": counts}
     arms = {
         arm.name: arm.model_dump(mode="json", exclude={"name", "about", "train", "pretraining"})
         | {"finetune": place.recipes[arm.name].model_dump(mode="json") | {"train": place.recipes[arm.name].train.content()}}
@@ -237,7 +246,7 @@ def _begin(place: Workplace) -> None:
     path = out / RECIPE_NAME
     if path.is_file():
         found = read_json(path)
-        differing = sorted(key for key in fixed if found.get(key) != fixed[key])
+        differing = sorted(key for key in fixed if found.get(key, fixed[key]) != fixed[key])
         differing += [f"arm {name}" for name in arms if found.get("arms", {}).get(name, arms[name]) != arms[name]]
         if differing:
             raise RefusalError(f"--out {out}: holds a study with other {', '.join(differing)}; give another folder")

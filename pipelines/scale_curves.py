@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from finetune.metrics.intervals import Interval
 from pipelines.scale_cells import Frames
 from pipelines.scale_labels import LabelRatio, label_ratio
-from pipelines.scale_laws import Law, LearningCurve, extrapolation_errors, fit_law
+from pipelines.scale_laws import Law, LearningCurve, extrapolation_errors, fit_law, predict
 from pipelines.scale_recipe import StudyRecipe
-from pipelines.scale_rules import Judgement, judge
+from pipelines.scale_rules import Judgement, judge, refuse_horizon
 from pipelines.scale_table import Group
 from pipelines.scale_transfer import TransferGrid, TransferJudgement, judge_transfer
 
@@ -38,6 +39,8 @@ class ArmCurve:
         curve: Errors, or None with fewer than 2 sizes or no such seed.
         judgement: What may be said of it, or None without curve.
         law: Law P3 where it may be stated.
+        prediction: 95 % interval of the error at the largest size, by the law fitted without it; None where no law is stated.
+        refusals: What is not stated, and why.
         extrapolation: Law, or "last value" -> its miss in ln e at the largest size, which it was not shown.
         frames_for_one_point: Frames beyond the largest size that one more point of IoU takes; None where not stated.
     """
@@ -49,6 +52,8 @@ class ArmCurve:
     curve: LearningCurve | None
     judgement: Judgement | None
     law: Law | None
+    prediction: Interval | None
+    refusals: tuple[str, ...]
     extrapolation: Mapping[str, float]
     frames_for_one_point: float | None
 
@@ -62,7 +67,8 @@ class ArmCurve:
             "errors": self.curve.errors.tolist(),
             "law": None if self.law is None else asdict(self.law),
             "intervals": {"floor": self.judgement.floor, "exponent": self.judgement.exponent},
-            "refusals": list(self.judgement.refusals),
+            "prediction": self.prediction,
+            "refusals": list(self.refusals),
             "extrapolation": dict(self.extrapolation),
             "frames_for_one_point": self.frames_for_one_point,
         }
@@ -88,7 +94,7 @@ def curves_of(study: StudyRecipe, frames: Mapping[str, Frames], groups: Sequence
 def _curve(dataset: str, budget: str, arm: str, groups: Sequence[Group], num_train: int) -> ArmCurve:
     common = sorted(set.intersection(*(set(group.seeds) for group in groups))) if groups else []
     if len(groups) < 2 or not common:
-        return ArmCurve(dataset, budget, arm, tuple(common), None, None, None, {}, None)
+        return ArmCurve(dataset, budget, arm, tuple(common), None, None, None, None, (), {}, None)
     sizes = np.array([num_train if group.labels is None else group.labels for group in groups], np.float64)
     values = [dict(zip(group.seeds, group.scores["iou"], strict=True)) for group in groups]
     errors = np.array([[1.0 - of_size[seed] / 100.0 for seed in common] for of_size in values])
@@ -97,9 +103,20 @@ def _curve(dataset: str, budget: str, arm: str, groups: Sequence[Group], num_tra
     verdict = judge(curve, collapsed=collapsed, limited=[group.is_limited for group in groups])
     law = fit_law("P3", curve) if verdict.may_state_law else None
     misses = dict(extrapolation_errors(curve)) if len(sizes) >= 4 else {}
-    price = None if law is None or verdict.floor is None else law.frames_for(float(sizes[-1]), ONE_POINT)
-    price = price if price is not None and math.isfinite(price) else None
-    return ArmCurve(dataset, budget, arm, tuple(common), curve, verdict, law, misses, price)
+    seen = None if law is None else predict("P3", curve.up_to(len(sizes) - 1), float(sizes[-1]))
+    price, refusal = (None, None) if law is None or verdict.floor is None else _price(law, curve)
+    refusals = verdict.refusals + (() if refusal is None else (refusal,))
+    return ArmCurve(dataset, budget, arm, tuple(common), curve, verdict, law, seen, refusals, misses, price)
+
+
+def _price(law: Law, curve: LearningCurve) -> tuple[float | None, str | None]:
+    """Return how many frames beyond the largest size one more point of IoU takes, or why that is not stated."""
+    largest = float(curve.sizes[-1])
+    more = law.frames_for(largest, ONE_POINT)
+    if math.isinf(more):
+        return None, "one more point of IoU lies below the floor: no number of frames buys it"
+    refusal = refuse_horizon(curve, largest + more)
+    return (more, None) if refusal is None else (None, f"one more point of IoU: {refusal}")
 
 
 def ratios_of(study: StudyRecipe, curves: Sequence[ArmCurve]) -> Iterator[tuple[ArmCurve, LabelRatio]]:

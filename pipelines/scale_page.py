@@ -62,7 +62,12 @@ def _law_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[st
             yield f"- {curve.arm}: {exponent}, c {curve.law.floor:.3f} [{c.low:.3f}, {c.high:.3f}]"
         if curve.frames_for_one_point is not None:
             yield f"  - one more point of IoU takes about {curve.frames_for_one_point:.0f} more frames"
-        yield from (f"- {curve.arm}: {refusal}" for refusal in curve.judgement.refusals)
+        if curve.prediction is not None and curve.curve is not None:
+            low, high = (100.0 * (1.0 - error) for error in reversed(curve.prediction))
+            found_iou = 100.0 * (1.0 - float(curve.curve.means[-1]))
+            size = f"{curve.curve.sizes[-1]:g} labels"
+            yield f"  - without its largest size the law says IoU {low:.1f} to {high:.1f} at {size}; found: {found_iou:.1f}"
+        yield from (f"- {curve.arm}: {refusal}" for refusal in curve.refusals)
 
 
 def _ratio_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Group:
         seeds: Seeds that are done.
         validation_iou: Best IoU on validation, percent, of each of them.
         scores: Name of a score -> value of each seed on the test list.
-        clean_iou: IoU of each seed on the test frames without near duplicates.
+        clean_iou: IoU of each seed on the test frames without near duplicates; NaN where there are none.
         other_iou: Name of another data set -> IoU of each seed on its test list.
         loss_slopes: Share of the whole fall of the loss that the last fifth of training brought, of each seed; NaN if unknown.
         num_collapsed: Seeds that say background everywhere; they stay in the means.
@@ -64,8 +64,8 @@ class Group:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        slopes = [slope if math.isfinite(slope) else None for slope in self.loss_slopes]
-        return asdict(self) | {"loss_slopes": slopes, "is_limited": self.is_limited}
+        unknown = {name: [v if math.isfinite(v) else None for v in getattr(self, name)] for name in ("clean_iou", "loss_slopes")}
+        return asdict(self) | unknown | {"is_limited": self.is_limited}
 
 
 def groups_of(study: StudyRecipe, frames: Mapping[str, Frames], tests: Mapping[Cell, Mapping[str, Any]]) -> Iterator[Group]:

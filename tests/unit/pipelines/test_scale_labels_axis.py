@@ -6,14 +6,16 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
 from finetune.metrics.intervals import holm, paired_p
 from pipelines.scale_cells import Frames, cell_of, cells_of
-from pipelines.scale_curves import curves_of, ratios_of, transfers_of
+from pipelines.scale_curves import _price, curves_of, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells
+from pipelines.scale_laws import Law, LearningCurve
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
 from pipelines.scale_tasks import loss_slope
@@ -80,9 +82,32 @@ def test_curves_are_judged_and_priced(groups):
     assert scratch.law.floor == pytest.approx(0.2, abs=0.02)
     price = (1.2 / (1.2 * 256**-0.5 - 0.01)) ** 2 - 256
     assert scratch.frames_for_one_point == pytest.approx(price, rel=0.15), "what its law says at 256 labels"
+    assert scratch.prediction is not None and scratch.prediction.low < scratch.curve.means[-1] < scratch.prediction.high
     content = json.loads(json.dumps(scratch.to_dict(), allow_nan=False))
+    assert content["prediction"] == list(scratch.prediction) and content["refusals"] == []
     assert content["intervals"]["floor"][0] < 0.2 < content["intervals"]["floor"][1]
     assert set(content["extrapolation"]) == {"P3", "BD", "last value"}
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (Law("P3", 0.2, 0.5, 0.1), "no number of frames buys it"),
+        (Law("P3", 0.2, 0.1, 0.02), "more than 4 times the largest size measured"),
+    ],
+)
+def test_prices_beyond_the_horizon_are_refused(law, message):
+    curve = LearningCurve(np.array((*SIZES[:4], 256), float), np.tile(law([8, 17, 34, 85, 256])[:, None], (1, 5)))
+    price, refusal = _price(law, curve)
+    assert price is None and refusal is not None and message in refusal
+
+
+def test_scores_that_do_not_exist_are_null_in_the_file(tests):
+    empty = {
+        cell: test | {"tests": {name: t | {"clean": None} for name, t in test["tests"].items()}} for cell, test in tests.items()
+    }
+    content = next(groups_of(RECIPE, FRAMES, empty)).to_dict()
+    assert content["clean_iou"] == [None] * 5 and json.dumps(content, allow_nan=False)
 
 
 def test_training_that_had_not_converged_states_no_law(tests):
@@ -268,6 +293,8 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     assert (
         "**4 labels**" in page and "**2 seeds: smoke, not evidence.**" in page and "not enough sizes to state an exponent" in page
     )
+    later = ("--set", "endpoint.headroom=1")
+    call(*arguments, *later).refused(2, "holds a study with other endpoint", "give another folder")
     again = call(*arguments)
     assert again.rc == 0 and "16 runs, 16 done" in again.stdout
     assert json.loads((tmp_path / "study/study.json").read_text()) == content
@@ -279,4 +306,8 @@ def test_more_labels_than_frames_are_named(tmp_path):
     (tmp_path / "tiny.yaml").write_text(json.dumps(TINY | {"unlabelled": []}))
     call("scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study").refused(
         2, "sets.demo.labels must be <= 2", "got 4"
+    )
+    twice = ("--set", "sets.0.labels=[2, null]")
+    call("scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study", *twice).refused(
+        2, "must not name all 2 training frames twice"
     )
