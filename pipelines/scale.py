@@ -230,7 +230,7 @@ def _print_estimate(place: Workplace, cells: Sequence[Cell], workers: int, stop:
 
 
 def _begin(place: Workplace) -> None:
-    """Make the folder of a study, or check that it holds this one; arms, seeds, budgets (labels without endpoint) may be added."""
+    """Make the folder of a study, or check that it holds this one, with more arms, seeds, budgets (without endpoint: labels)."""
     study, out = place.study, place.out
     fixed = {"steps": study.steps, "sets": {dataset.name: dataset.folder for dataset in study.sets}}
     fixed |= {"unlabelled": list(study.unlabelled), "endpoint": None}
