@@ -29,7 +29,7 @@ from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, StopRequest, run_comm
 from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.scale_cells import Cell, Frames, cells_of, read_test
-from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmation_cells
+from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmation_cells, places
 from pipelines.scale_findings import command_of, content_of, findings, read_groups
 from pipelines.scale_page import page_of
 from pipelines.scale_recipe import Arm, DataSet, StudyRecipe
@@ -90,13 +90,15 @@ def _run(arguments: argparse.Namespace) -> int:
 def _work(
     arguments: argparse.Namespace, place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell], stop: StopRequest
 ) -> int:
-    """Do what is to be done, first what the endpoint's choice needs, then its confirmation, and write what was found."""
+    """Do what is to be done, first what decides the endpoint (label counts, arm, confirmation), and write what was found."""
     _begin(place)
     (place.out / STOP_NAME).unlink(missing_ok=True)
     is_open = bool(_unfinished(place, cells)) and not stop()
     if is_open and (rc := make_stores(place, workers=arguments.workers, cluster=arguments.cluster)) != EXIT_OK:
         return rc
-    failures = _train(arguments, place, choosing_cells(place.study, cells), stop)
+    failures = _train(arguments, place, choosing_cells(place.study, cells, None), stop)
+    if (labels := _endpoint_places(place, frames, cells)) is not None:
+        failures |= _train(arguments, place, choosing_cells(place.study, cells, labels), stop)
     fresh = _confirmation(place, frames, cells)
     failures |= _train(arguments, place, [*fresh, *cells], stop)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
@@ -115,6 +117,15 @@ def _train(arguments: argparse.Namespace, place: Workplace, cells: Sequence[Cell
         return {}
     with open_client(arguments.cluster, min(arguments.workers, len(todo))) as client:
         return do_cells(place, todo, client, stop)
+
+
+def _endpoint_places(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> Mapping[str, int | None] | None:
+    """Return the endpoint's label counts; None without an endpoint and before the reference's curve tells them."""
+    endpoint = place.study.endpoint
+    if endpoint is None:
+        return None
+    found = places(place.study, endpoint, read_groups(place.study, frames, place.out, cells))
+    return None if isinstance(found, str) else found
 
 
 def _confirmation(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> list[Cell]:

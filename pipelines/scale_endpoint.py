@@ -7,7 +7,7 @@ trains reference and chosen arm anew with the endpoint's seeds and compares them
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,29 @@ class Choice:
     validation_iou: Mapping[str, float]
 
 
+def places(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> dict[str, int | None] | str:
+    """Return the label count of the endpoint on every data set, from the reference's curve alone, or why there is none.
+
+    Args:
+        study: The study.
+        endpoint: Its endpoint.
+        groups: All groups of the study.
+    """
+    curve = {(g.dataset, g.labels): g for g in groups if (g.budget, g.arm) == (study.budgets[0].name, endpoint.reference)}
+    if missing := _lacking(endpoint, curve.values()):
+        return f"{missing} places of {endpoint.reference} lack selection seeds; the choice waits for them"
+    found: dict[str, int | None] = {}
+    for dataset in study.sets:
+        scores = [_score(endpoint, curve[dataset.name, count]) for count in dataset.labels]
+        low = [count for count, score in zip(dataset.labels, scores, strict=True) if score <= scores[-1] - endpoint.headroom]
+        if not low:
+            return (
+                f"{dataset.name}: {endpoint.reference} is nowhere {endpoint.headroom:g} points below its value with most labels"
+            )
+        found[dataset.name] = low[-1]
+    return found
+
+
 def choose(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> Choice | str:
     """Return what validation chooses with the selection seeds, or why it cannot choose.
 
@@ -40,34 +63,37 @@ def choose(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> C
         endpoint: Its endpoint.
         groups: All groups of the study.
     """
-    budget, labels = study.budgets[0].name, {}
-    asked = [g for g in groups if g.budget == budget and g.arm in (endpoint.reference, *endpoint.candidates)]
-    if missing := [group for group in asked if not set(endpoint.selection) <= set(group.seeds)]:
-        return f"{len(missing)} places of the grid lack selection seeds; the choice waits for them"
-    means = {(g.dataset, g.labels, g.arm): _mean(_of_seeds(g, endpoint.selection)) for g in asked}
-    for dataset in study.sets:
-        top = means[dataset.name, dataset.labels[-1], endpoint.reference]
-        low = [n for n in dataset.labels if means[dataset.name, n, endpoint.reference] <= top - endpoint.headroom]
-        if not low:
-            return (
-                f"{dataset.name}: {endpoint.reference} is nowhere {endpoint.headroom:g} points below its value with most labels"
-            )
-        labels[dataset.name] = low[-1]
-    scores = {arm: _mean([means[name, count, arm] for name, count in labels.items()]) for arm in endpoint.candidates}
+    labels = places(study, endpoint, groups)
+    if isinstance(labels, str):
+        return labels
+    budget = study.budgets[0].name
+    there = {
+        (g.dataset, g.arm): g
+        for g in groups
+        if g.budget == budget and g.arm in endpoint.candidates and g.labels == labels[g.dataset]
+    }
+    if missing := _lacking(endpoint, there.values()):
+        return f"{missing} candidates lack selection seeds at the endpoint; the choice waits for them"
+    scores = {arm: _mean([_score(endpoint, there[name, arm]) for name in labels]) for arm in endpoint.candidates}
     return Choice(max(scores, key=lambda arm: scores[arm]), labels, scores)
 
 
-def choosing_cells(study: StudyRecipe, cells: Sequence[Cell]) -> list[Cell]:
-    """Return the runs that the choice of the endpoint needs; none without one.
+def choosing_cells(study: StudyRecipe, cells: Sequence[Cell], labels: Mapping[str, int | None] | None) -> list[Cell]:
+    """Return the runs that the choice of the endpoint needs next; none without one.
 
     Args:
         study: The study.
         cells: All its runs.
+        labels: Name of a data set -> label count of the endpoint there, for the runs of the candidates; before it is known None,
+            for those of the reference.
     """
-    if study.endpoint is None:
+    endpoint = study.endpoint
+    if endpoint is None:
         return []
-    asked = (study.endpoint.reference, *study.endpoint.candidates)
-    return [cell for cell in cells if cell.seed in study.endpoint.selection and cell.arm in asked]
+    own = [cell for cell in cells if cell.seed in endpoint.selection]
+    if labels is None:
+        return [cell for cell in own if cell.arm == endpoint.reference]
+    return [cell for cell in own if cell.arm in endpoint.candidates and cell.labels == labels[cell.dataset]]
 
 
 def confirmation_cells(study: StudyRecipe, endpoint: Endpoint, choice: Choice, frames: Mapping[str, Frames]) -> Iterator[Cell]:
@@ -100,8 +126,13 @@ def confirm(
     return list(zip(found, holm(p_values) if is_whole else [None] * len(found), strict=True))
 
 
-def _of_seeds(group: Group, seeds: Sequence[int]) -> list[float]:
-    return [group.validation_iou[group.seeds.index(seed)] for seed in seeds]
+def _lacking(endpoint: Endpoint, groups: Iterable[Group]) -> int:
+    return sum(not set(endpoint.selection) <= set(group.seeds) for group in groups)
+
+
+def _score(endpoint: Endpoint, group: Group) -> float:
+    """Return the mean validation IoU over the selection seeds, percent."""
+    return _mean([group.validation_iou[group.seeds.index(seed)] for seed in endpoint.selection])
 
 
 def _mean(values: Sequence[float]) -> float:

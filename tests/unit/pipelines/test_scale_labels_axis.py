@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from finetune.metrics.intervals import holm, paired_p
 from pipelines.scale_cells import Frames, cell_of, cells_of
 from pipelines.scale_curves import _price, curves_of, ratios_of, transfers_of
-from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells
+from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells, places
 from pipelines.scale_laws import Law, LearningCurve
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
@@ -150,24 +150,32 @@ def test_validation_chooses_count_and_arm(groups):
     assert found.validation_iou["start"] > found.validation_iou["other"]
 
 
-def test_choice_waits_for_every_seed_and_needs_headroom(tests, groups):
-    fewer = {cell: test for cell, test in tests.items() if (cell.arm, cell.seed, cell.labels) != ("other", 2, 8)}
-    waiting = choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, fewer)))
-    assert waiting == "2 places of the grid lack selection seeds; the choice waits for them"
-    later = {cell: test for cell, test in tests.items() if cell.seed != 4}
+def test_choice_waits_for_its_seeds_and_needs_headroom(tests, groups):
+    def chosen_without(arm, seed, labels):
+        some = {cell: test for cell, test in tests.items() if (cell.arm, cell.seed, cell.labels) != (arm, seed, labels)}
+        return choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, some)))
+
     whole = choose(RECIPE, RECIPE.endpoint, groups)
-    assert choose(RECIPE, RECIPE.endpoint, tuple(groups_of(RECIPE, FRAMES, later))) == whole, "seed 4 has no say"
+    assert chosen_without("scratch", 1, 8) == "2 places of scratch lack selection seeds; the choice waits for them"
+    assert chosen_without("other", 2, 34) == "2 candidates lack selection seeds at the endpoint; the choice waits for them"
+    assert chosen_without("other", 2, 8) == whole, "candidates compete at the endpoint alone"
+    assert chosen_without("other", 4, 34) == chosen_without("scratch", 4, 8) == whole, "seed 4 has no say"
     wide = RECIPE.endpoint.model_copy(update={"headroom": 60.0})
     assert choose(RECIPE, wide, groups) == "a: scratch is nowhere 60 points below its value with most labels"
 
 
+def test_label_counts_of_the_endpoint_come_from_the_reference_alone(tests, groups):
+    of_reference = tuple(groups_of(RECIPE, FRAMES, {cell: test for cell, test in tests.items() if cell.arm == "scratch"}))
+    assert places(RECIPE, RECIPE.endpoint, of_reference) == places(RECIPE, RECIPE.endpoint, groups) == {"a": 34, "b": 34}
+
+
 def test_what_the_choice_needs_is_done_first(tests):
-    cells = choosing_cells(RECIPE, list(tests))
-    assert {cell.seed for cell in cells} == {0, 1, 2} and {cell.arm for cell in cells} == {"scratch", "start", "other"}
-    fewer = RECIPE.endpoint.model_copy(update={"candidates": ("start",)})
-    cells = choosing_cells(RECIPE.model_copy(update={"endpoint": fewer}), list(tests))
-    assert {cell.arm for cell in cells} == {"scratch", "start"} and len(cells) == 3 * 2 * 5 * 2
-    assert choosing_cells(RECIPE.model_copy(update={"endpoint": None}), list(tests)) == []
+    first = choosing_cells(RECIPE, list(tests), None)
+    assert {cell.arm for cell in first} == {"scratch"} and len(first) == 3 * 2 * 5
+    then = choosing_cells(RECIPE, list(tests), {"a": 34, "b": 17})
+    assert {(cell.dataset, cell.labels) for cell in then} == {("a", 34), ("b", 17)} and len(then) == 2 * 2 * 3
+    assert {cell.seed for cell in [*first, *then]} == {0, 1, 2} and {cell.arm for cell in then} == {"start", "other"}
+    assert choosing_cells(RECIPE.model_copy(update={"endpoint": None}), list(tests), None) == []
 
 
 def test_fresh_seeds_decide(groups):
