@@ -1,4 +1,4 @@
-"""Probability maps of frames at their native size.
+"""Maps of log-odds and of probabilities of frames at their native size.
 
 Frames of one size are computed together; nothing is resized, padding (a detector pads itself) is cropped off again.
 """
@@ -16,13 +16,22 @@ from finetune.detectors import Detector
 from finetune.detectors.base import SMALLEST_PX
 from synth.sample import Frame
 
+Logits = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
 
 
 def predict_frames(
     model: Detector, frames: Iterable[Frame], *, device: torch.device, amp: bool, batch: int = 8
 ) -> Iterator[tuple[Frame, Probabilities]]:
-    """Yield each frame with its probability map, in the order given.
+    """Yield each frame with its probability map, float32 (H, W) in [0, 1]; arguments as of :func:`predict_logits`."""
+    for frame, logits in predict_logits(model, frames, device=device, amp=amp, batch=batch):
+        yield frame, probability_of(logits)
+
+
+def predict_logits(
+    model: Detector, frames: Iterable[Frame], *, device: torch.device, amp: bool, batch: int = 8
+) -> Iterator[tuple[Frame, Logits]]:
+    """Yield each frame with its map of log-odds, in the order given.
 
     Args:
         model: The detector, on ``device``; it is put in ``eval`` mode for the time of each batch.
@@ -32,7 +41,7 @@ def predict_frames(
         batch: Most frames computed together.
 
     Yields:
-        The frame, and float32 (H, W) in [0, 1].
+        The frame, and float32 (H, W).
     """
     waiting: list[Frame] = []
     for frame in frames:
@@ -44,15 +53,21 @@ def predict_frames(
         yield from _predict(model, waiting, device, amp)
 
 
+def probability_of(logits: Logits) -> Probabilities:
+    """Return probabilities of log-odds, float32 of the same shape; log-odds above 16.6 are 1 exactly."""
+    found: Probabilities = torch.sigmoid(torch.from_numpy(logits)).numpy()
+    return found
+
+
 @torch.no_grad()
-def _predict(model: Detector, frames: list[Frame], device: torch.device, amp: bool) -> Iterator[tuple[Frame, Probabilities]]:
+def _predict(model: Detector, frames: list[Frame], device: torch.device, amp: bool) -> Iterator[tuple[Frame, Logits]]:
     height, width = frames[0].hw
     levels = np.stack([frame.levels.astype(np.float32) / np.float32(frame.max_level) for frame in frames])
     pad = [(0, 0), (0, max(0, SMALLEST_PX - height)), (0, max(0, SMALLEST_PX - width))]
     images_B1HW = torch.from_numpy(np.pad(levels, pad, mode="edge"))[:, None].to(device)
     with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=amp):
         logits_B1HW = model(images_B1HW).logits_B1HW
-    maps = torch.sigmoid(logits_B1HW.float())[:, 0, :height, :width].cpu().numpy()
+    maps = np.ascontiguousarray(logits_B1HW.float()[:, 0, :height, :width].cpu().numpy())
     return iter(list(zip(frames, maps, strict=True)))
 
 

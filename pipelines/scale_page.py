@@ -15,7 +15,8 @@ recipe says, chooses its threshold on validation and is tested once at native si
 are means over seeds +- half the 95 % t interval; differences are paired by seed, bold where their interval excludes zero; *could
 see* is the smallest difference that 80 % of such studies would find. Only the first budget and, where there is one, the question
 that fresh seeds decide were fixed beforehand: everything else is exploratory, without correction for its number. *clean*:
-without the test frames that have a near duplicate among the others. Steps with a star: not converged, the last fifth of training
+without the test frames that have a near duplicate among the others. *Pd at Fa*: the best at or below it over thresholds of test
+frames, which describes and chooses nothing. Steps with a star: not converged, the last fifth of training
 brought more than 5 % of the whole fall of the loss. Collapsed seeds stay in the means."""
 
 

@@ -17,6 +17,10 @@ LIMITED_ABOVE = 0.05
 """Share of the whole fall of the loss that the last fifth of training may bring (our choice); single runs scatter by 15 %."""
 
 
+MATCHED_FA = 20.0
+"""False-alarm area, 1e-6, at which arms are compared by Pd (our choice: published rows lie between 5 and 100)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """The seeds of one arm with one label count under one budget on one data set.
@@ -36,6 +40,8 @@ class Group:
         loss_slopes: Share of the whole fall of the loss that the last fifth of training brought, of each seed; NaN if unknown.
         num_collapsed: Seeds that say background everywhere; they stay in the means.
         init: Where the weights they start from come from.
+        operating: Operating points of each seed on the test list (:mod:`finetune.metrics.operating`); None where its test was
+            made before they were kept.
     """
 
     dataset: str
@@ -52,6 +58,11 @@ class Group:
     loss_slopes: tuple[float, ...]
     num_collapsed: int
     init: str
+    operating: tuple[Mapping[str, Any] | None, ...]
+
+    def pd_at(self, fa: float) -> tuple[float, ...]:
+        """Return the best Pd of each seed at or below an Fa of the ladder (1e-6), percent; NaN where unknown."""
+        return tuple(_pd_at(points, fa) for points in self.operating)
 
     @property
     def is_limited(self) -> bool:
@@ -114,7 +125,13 @@ def group_of(budget: str, cells: Sequence[Cell], tests: Mapping[Cell, Mapping[st
         loss_slopes=tuple(math.nan if slope is None else slope for slope in slopes),
         num_collapsed=sum(bool(record["result"]["is_collapsed"]) for record in records),
         init=", ".join(sorted({_init(record["result"].get("init", {"kind": "random"})) for record in records})),
+        operating=tuple(scores.get("operating") for scores in own),
     )
+
+
+def _pd_at(points: Mapping[str, Any] | None, fa: float) -> float:
+    found = None if points is None else points["pd"][points["fa"].index(fa)]
+    return math.nan if found is None else float(found)
 
 
 def _init(origin: Mapping[str, Any]) -> str:
@@ -132,7 +149,7 @@ def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group]) -> Itera
     others = [name.name for name in study.sets if name.name != dataset]
     reference = next(group for group in groups if group.arm == study.reference)
     heads = ["arm", "frames", "steps", "seeds", "val IoU", "IoU", f"IoU minus {reference.arm}", "could see", "IoU, clean"]
-    heads += ["nIoU", "Pd", "Fa", *(f"IoU on {name}" for name in others), "collapsed"]
+    heads += ["nIoU", "Pd", "Fa", f"Pd at Fa {MATCHED_FA:g}", *(f"IoU on {name}" for name in others), "collapsed"]
     yield "| " + " | ".join(heads) + " |"
     yield "|---" * len(heads) + "|"
     for group in groups:
@@ -140,6 +157,7 @@ def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group]) -> Itera
         cells = [group.arm, str(group.num_frames), f"{group.steps}{'*' if group.is_limited else ''}", seeds]
         cells += [mean_text(group.validation_iou), mean_text(group.scores["iou"]), *_difference(group, reference)]
         cells += [mean_text(group.clean_iou), *(mean_text(group.scores[name]) for name in ("niou", "pd", "fa"))]
+        cells += [mean_text(group.pd_at(MATCHED_FA))]
         cells += [mean_text(group.other_iou.get(name, ())) for name in others]
         yield "| " + " | ".join([*cells, f"{group.num_collapsed}/{len(group.seeds)}"]) + " |"
 

@@ -154,14 +154,15 @@ class FinetuneTask:
         return True
 
     def _test(self, tested: Tested, device: Any) -> dict[str, Any]:
-        """Return the scores of the run on a test list, and on the part of it without near duplicates."""
+        """Return the scores of the run on a test list, on its part without near duplicates, and at every operating point."""
         from finetune.evaluate import score_run
 
         corpus = open_corpus(Path(tested.folder), "test")
         frames = (corpus.read(ref) for ref in corpus.frames)
         amp = self.recipe.train.amp == "bf16"
         scores = score_run(Path(self.run), frames, device=device, amp=amp, clean_ids=frozenset(tested.clean_ids))
-        return {"whole": scores.whole.to_dict(), "clean": None if scores.clean is None else scores.clean.to_dict()}
+        clean = None if scores.clean is None else scores.clean.to_dict()
+        return {"whole": scores.whole.to_dict(), "clean": clean, "operating": scores.operating}
 
 
 Task = PretrainTask | FinetuneTask

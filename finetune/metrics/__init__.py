@@ -10,6 +10,7 @@
 ``hse``        HSE-r, the integral score, as data
 ``curves``     Pd-Fa, ROC, precision-recall
 ``strata``     Pd by area and SCR, SCR50
+``operating``  what of curves and strata is kept with each run
 ``intervals``  Wilson, bootstrap over frames, t over seeds, noise floor
 ``legacy``     ``basicirstd``, ``dnanet256``, ``irsam``, ``simir``, with the table of differences; ``resize`` their geometry
 ``scores``     :func:`score` and :class:`Scores`, the reported units

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from finetune.detectors import build_detector, detector_settings
+from finetune.evaluate import on_wide_scale
 from finetune.metrics import CurveTally
-from finetune.predict import predict_frames
+from finetune.predict import predict_frames, probability_of
 from finetune.task import FinetuneTask, best_threshold, on_logit_scale
 from pretrain.batch import Batch
 from tests.support.builders import frame_of, scene
@@ -145,3 +146,12 @@ def test_loss_has_named_float32_parts(name):
         parts = model.loss(model(torch.rand(2, 1, 32, 32)), Labelled(masks, torch.ones_like(masks, dtype=torch.bool)))
     assert set(parts) == {"soft_iou", "bce"}
     assert all(part.dtype == torch.float32 and part.ndim == 0 for part in parts.values())
+
+
+def test_wide_scale_tells_what_probabilities_call_equally_sure():
+    logits = np.array([-2000.0, -300.0, -8.0, 0.0, 8.0, 20.0, 200.0, 300.0, 1000.0], np.float32)
+    assert (probability_of(logits)[5:] == 1.0).all(), "float32 has no probability between these"
+    scaled = on_wide_scale(logits)
+    assert scaled[0] == 0.0 and scaled[3] == 0.5 and scaled[-1] == 1.0 and scaled.dtype == np.float32
+    steps = np.diff(np.floor(256.0 * scaled))
+    assert (steps[:-1] >= 4).all(), "curves over 256 thresholds tell them all"

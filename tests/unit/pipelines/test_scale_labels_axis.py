@@ -46,7 +46,8 @@ def iou_of(arm, labels, seed):
 def record(cell, slope=0.01):
     iou = iou_of(cell.arm, cell.labels, cell.seed)
     scores = {"iou": iou, "niou": iou, "pd": 90.0, "fa": 5.0}
-    tests = {name: {"whole": scores, "clean": {"iou": iou}} for name in "ab"}
+    operating = None if cell.seed == 4 else {"fa": [5.0, 20.0], "pd": [iou, iou + 10.0]}  # seed 4: of before they were kept
+    tests = {name: {"whole": scores, "clean": {"iou": iou}, "operating": operating} for name in "ab"}
     init = {"kind": "ssl", "objectives": ["seg"]} if cell.arm == "start" else {"kind": "random"}
     result = {"validation": {"val_best_iou": iou + 2}, "is_collapsed": False, "init": init}
     return {"result": result, "tests": tests, "loss_slope": slope}
@@ -141,6 +142,13 @@ def test_differences_are_taken_against_the_reference(groups):
     first = next(c for c in found if (c.dataset, c.labels, c.arm) == ("a", 8, "start"))
     assert first.differences == pytest.approx([iou_of("start", 8, s) - iou_of("scratch", 8, s) for s in range(5)])
     assert first.low is not None and first.p is not None and first.low > 0 and first.p < 0.05
+
+
+def test_pd_at_matched_fa_is_kept_by_seed(groups):
+    group = next(g for g in groups if (g.dataset, g.labels, g.arm) == ("a", 8, "start"))
+    found = group.pd_at(20.0)
+    assert found[:4] == pytest.approx([iou_of("start", 8, seed) + 10.0 for seed in range(4)]) and math.isnan(found[4])
+    assert group.to_dict()["operating"][4] is None and group.to_dict()["operating"][0]["pd"] == [found[0] - 10.0, found[0]]
 
 
 def test_validation_chooses_count_and_arm(groups):
