@@ -15,15 +15,13 @@ from finetune.metrics import CurveTally, NativeTally, Scores
 from finetune.metrics.native import TargetOutcome
 from finetune.metrics.operating import operating_points
 from finetune.metrics.scores import native_scores
-from finetune.predict import Logits, predict_logits, probability_of
+from finetune.predict import on_wide_scale, predict_logits, probability_of
 from finetune.train import load_run
 from pretrain.runtime.learner import use_fast_layout
 from synth.errors import SourceError
-from synth.sample import FloatImage, Frame
+from synth.sample import Frame
 from synth.targets import MEASURES, measure_table
 
-LARGEST_LOGIT = 1000.0
-"""Log-odds at the ends of the scale of the curves (our choice): soft IoU drove those of nano networks beyond 300."""
 _SCR = MEASURES.index("scr_view")
 
 
@@ -71,18 +69,6 @@ def score_run(
         curves.update(on_wide_scale(logits), frame.mask, frame.id, mask_max=1)
     clean = None if clean_ids is None else native_scores(native.subset(set(clean_ids)))
     return RunScores(native_scores(native), clean, operating_points(curves.result(), targets))
-
-
-def on_wide_scale(logits: Logits) -> FloatImage:
-    """Return asinh of log-odds scaled to [0, 1]: even steps of 0.06 near even odds, of 6 % far from them.
-
-    Probabilities, float32 or 16 bits, call a third of the target pixels of such networks equally sure; the curve ends there.
-
-    Args:
-        logits: Any shape.
-    """
-    scaled: FloatImage = (np.arcsinh(logits) / (2.0 * np.arcsinh(LARGEST_LOGIT)) + 0.5).clip(0.0, 1.0).astype(np.float32)
-    return scaled
 
 
 def _scr_of(frame: Frame) -> npt.NDArray[np.float64]:

@@ -7,15 +7,15 @@
     python -m pipelines.evaluate RUN tophat --data DIR --other OTHER --out RESULTS          beside it, another data set
 
 METHOD is one of {names}; RUN is the folder of a finished training. Frames keep their native size, one thread each; they run
-side by side. RESULTS gets a folder of masks for each rule, which pipelines.score reads, 16-bit maps of the probability (of
-G / (G + 16) for a classical saliency G), scores.json (canonical and legacy modes, canonical scores without near duplicates of
-frames that may have trained, CPU time a frame) and a picture a rule. With several detectors, or --other, each has all this in
+side by side. RESULTS gets a folder of masks for each rule, which pipelines.score reads, 16-bit maps of log-odds (0.5 + asinh of
+them / 15.2, cut at 0 and 1: even odds at 0.5; of G / (G + 16) for a classical saliency G), scores.json (canonical and legacy
+modes, canonical scores without near duplicates of frames that may have trained, Pd at false-alarm areas and by target size and
+SCR, CPU time a frame) and a picture a rule. With several detectors, or --other, each has all this in
 RESULTS/NAME (and RESULTS/NAME/other-SET), and RESULTS gets the comparison: table.md and scores.json. Runs that differ in
 train.seed only are averaged, with Student's t interval from three seeds on.
 
 The same command in the same folder resumes, and more detectors may join a comparison; another setting or data set there is
-refused with the difference. Test frames that trained a run are refused; frames of other splits that did are warned of. Curves
-and strata of a run: pipelines.score RESULTS/probability --truth DIR --threshold T.
+refused with the difference. Test frames that trained a run are refused; frames of other splits that did are warned of.
 """
 
 from __future__ import annotations

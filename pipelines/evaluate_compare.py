@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from finetune.metrics import Scores
@@ -35,6 +35,7 @@ class Row:
         clean: Those of the frames without near duplicates; None when these were not searched for, or there are none.
         run: The run; None for a classical method.
         exposure: What the run has seen of the set; None for a classical method.
+        operating: Pd at false-alarm areas and by target size and SCR (:mod:`finetune.metrics.operating`).
     """
 
     name: str
@@ -43,11 +44,12 @@ class Row:
     clean: Scores | None
     run: Run | None = None
     exposure: Exposure | None = None
+    operating: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         scores = {"native": self.native.to_dict()} | ({} if self.clean is None else {CLEAN: self.clean.to_dict()})
-        about: dict[str, Any] = {"name": self.name, "rule": self.rule, "scores": scores}
+        about: dict[str, Any] = {"name": self.name, "rule": self.rule, "scores": scores, "operating": dict(self.operating)}
         if self.run is not None and self.exposure is not None:
             about |= {"init": self.run.init, "seed": self.run.seed, "is_collapsed": self.run.is_collapsed}
             about |= {"trained_on": self.exposure.about, "num_trained": self.exposure.num_trained}
@@ -187,7 +189,7 @@ def _rows(evaluation: Evaluation, found: Evaluated) -> Iterator[Row]:
     contender = evaluation.contender
     for rule, modes in found.scores.items():
         clean = modes["native"] if found.num_near_duplicates == 0 else modes.get(CLEAN)
-        yield Row(contender.name, rule, modes["native"], clean, contender.run, evaluation.exposure)
+        yield Row(contender.name, rule, modes["native"], clean, contender.run, evaluation.exposure, found.operating[rule])
 
 
 def _replicates(rows: Sequence[Row]) -> list[list[Row]]:

@@ -91,11 +91,12 @@ class RunDetector:
         self._threshold = float(result["threshold"])
 
     def __call__(self, frame: Frame) -> Decision:
-        """Return the mask of probabilities above the threshold, and the probabilities."""
+        """Return the mask of probabilities above the threshold, and log-odds on their wide scale; the peak is a probability."""
         import torch
 
-        from finetune.predict import predict_frames
+        from finetune.predict import on_wide_scale, predict_logits, probability_of
 
-        ((_, probability),) = predict_frames(self._model, [frame], device=torch.device("cpu"), amp=False)
+        ((_, logits),) = predict_logits(self._model, [frame], device=torch.device("cpu"), amp=False)
+        probability = probability_of(logits)
         masks = {RUN_RULE: probability > self._threshold}
-        return Decision(masks, {RUN_RULE: self._threshold}, probability, float(probability.max()))
+        return Decision(masks, {RUN_RULE: self._threshold}, on_wide_scale(logits), float(probability.max()))

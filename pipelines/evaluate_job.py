@@ -1,7 +1,7 @@
 """One frame through one detector: what a worker is told, what it does, what it leaves in the folder.
 
 A frame is done when its record ``frames/ID.json`` stands, which is written last and holds the hashes of the frame's maps:
-``RULE/ID.png`` (masks, 0 and 255) and ``saliency/ID.png`` or ``probability/ID.png`` (16 bits).
+``RULE/ID.png`` (masks, 0 and 255) and ``saliency/ID.png`` or ``log_odds/ID.png`` (16 bits).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from synth.errors import RefusalError, StoreError
 from synth.store.files import read_json, write_durably
 
 RECORDS = "frames"
-_TOP = 65535
+MAP_LEVELS = 65535
+"""Level of a map that stands for 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Job:
     @property
     def map_name(self) -> str:
         """Name of the sub-folder of 16-bit maps."""
-        return "saliency" if self.run is None else "probability"
+        return "saliency" if self.run is None else "log_odds"
 
     def path(self, kind: str, frame_id: str) -> Path:
         """Return the place of a map."""
@@ -96,7 +97,7 @@ def predict(job: Job, ref: FrameRef) -> Predicted:
     started = time.thread_time()
     found = detector(frame)
     cpu_s = time.thread_time() - started
-    levels = np.rint(_TOP * found.unit_map.astype(np.float64)).astype(np.uint16)
+    levels = np.rint(MAP_LEVELS * found.unit_map.astype(np.float64)).astype(np.uint16)
     masks = {rule: mask * np.uint8(255) for rule, mask in found.masks.items()}
     record = {
         "pixels_sha256": hashes.pixels_sha256,

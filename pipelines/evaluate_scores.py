@@ -10,12 +10,14 @@ from typing import Any, get_args
 
 import numpy as np
 
-from finetune.metrics import LegacyTally, NativeTally, Scores
+from finetune.metrics import CurveTally, LegacyTally, NativeTally, Scores
 from finetune.metrics.intervals import bootstrap
 from finetune.metrics.legacy import LegacyMode
+from finetune.metrics.native import TargetOutcome
+from finetune.metrics.operating import operating_points
 from finetune.metrics.scores import FACTORS, legacy_scores, native_scores
 from finetune.metrics.sums import FloatArray
-from pipelines.evaluate_job import Job, read_record
+from pipelines.evaluate_job import MAP_LEVELS, Job, read_record
 from pipelines.score_report import print_table
 from pipelines.score_truth import Truth, TruthFrame
 from synth.corpora import FrameRef, fingerprint
@@ -35,10 +37,11 @@ class RuleTally:
 
     native: NativeTally = field(default_factory=NativeTally)
     legacy: dict[LegacyMode, LegacyTally] = field(default_factory=lambda: {m: LegacyTally(m) for m in get_args(LegacyMode)})
+    targets: list[TargetOutcome] = field(default_factory=list)
 
     def add(self, frame_id: str, mask: BoolMask, truth: TruthFrame) -> None:
         """Count one frame."""
-        self.native.update(mask, truth.mask, frame_id, scr=truth.scr)
+        self.targets += self.native.update(mask, truth.mask, frame_id, scr=truth.scr).targets
         for tally in self.legacy.values():
             tally.update(mask, truth.mask_levels, frame_id)
 
@@ -64,11 +67,13 @@ class Evaluated:
 
     Attributes:
         scores: Rule -> mode, or :data:`CLEAN` -> scores.
+        operating: Rule -> Pd at false-alarm areas and by target size and SCR (:mod:`finetune.metrics.operating`).
         cpu_s: CPU seconds of each frame, in id order.
         num_near_duplicates: Frames that are not clean; None when not searched for.
     """
 
     scores: Mapping[str, Mapping[str, Scores]]
+    operating: Mapping[str, Mapping[str, Any]]
     cpu_s: tuple[float, ...]
     num_near_duplicates: int | None
 
@@ -80,7 +85,8 @@ class Evaluated:
     def to_dict(self) -> dict[str, Any]:
         """Return scores and cost as JSON values."""
         scores = {rule: {mode: found.to_dict() for mode, found in modes.items()} for rule, modes in self.scores.items()}
-        return {"scores": scores, "cpu_ms_per_frame": self.cpu_ms, "num_near_duplicates": self.num_near_duplicates}
+        found = {"scores": scores, "operating": dict(self.operating), "num_near_duplicates": self.num_near_duplicates}
+        return found | {"cpu_ms_per_frame": self.cpu_ms}
 
 
 def find_clean_ids(truth: Truth, data: Truth, advance: Callable[[int], None]) -> tuple[str, ...] | None:
@@ -143,7 +149,7 @@ def score_frames(
         RefusalError: A frame has changed since it was predicted.
         StoreError: A map is missing or damaged.
     """
-    tallies, cpu_s = {rule: RuleTally() for rule in job.rules}, []
+    tallies, curves, cpu_s = {rule: RuleTally() for rule in job.rules}, CurveTally(), []
     for frame_id in truth.ids:
         if should_stop():
             return None
@@ -153,12 +159,16 @@ def score_frames(
         if record["pixels_sha256"] != frame.pixels_sha256:
             raise RefusalError(f"{job.out}: frame {frame_id} of the data set has changed since; give another --out")
         cpu_s.append(float(record["cpu_s"]))
+        path = job.path(job.map_name, frame_id)
+        curves.update(decode_levels(read_bytes(path), path) / MAP_LEVELS, frame.mask, frame_id)
         for rule, tally in tallies.items():
             mask = read_mask(job.path(rule, frame_id))
             tally.add(frame_id, mask, frame)
             on_mask(rule, frame_id, mask, frame)
     scores = {rule: tally.scores(truth, num_resamples, clean_ids) for rule, tally in tallies.items()}
-    return Evaluated(scores, tuple(cpu_s), None if clean_ids is None else len(truth.ids) - len(clean_ids))
+    found = curves.result()
+    operating = {rule: operating_points(found, tally.targets) for rule, tally in tallies.items()}
+    return Evaluated(scores, operating, tuple(cpu_s), None if clean_ids is None else len(truth.ids) - len(clean_ids))
 
 
 def read_mask(path: Path) -> BoolMask:

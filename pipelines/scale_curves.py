@@ -163,14 +163,17 @@ def transfers_of(
     for dataset in study.sets if study.transfer else ():
         for budget in study.budgets:
             grid = [[places[dataset.name, budget.name, labels, arm] for labels in dataset.labels] for arm in study.transfer]
-            common = set.intersection(*(set(group.seeds) for row in grid for group in row))
+            common = sorted(set.intersection(*(set(group.seeds) for row in grid for group in row)))
             if not common:
                 continue
-            values = [
-                [[group.scores["iou"][group.seeds.index(seed)] for seed in sorted(common)] for group in row] for row in grid
-            ]
+            values = [[[group.scores["iou"][group.seeds.index(seed)] for seed in common] for group in row] for row in grid]
             found = frames[dataset.name]
             counts = np.array([found.made[arm] for arm in study.transfer], np.float64)
             sizes = np.array([found.train if labels is None else labels for labels in dataset.labels], np.float64)
             errors = np.clip(1.0 - np.array(values) / 100.0, SMALLEST_ERROR, 1.0)
-            yield dataset.name, budget.name, judge_transfer(TransferGrid(counts, sizes, errors))
+            verdict = judge_transfer(
+                TransferGrid(counts, sizes, errors, tuple(common)),
+                collapsed=[[group.num_collapsed / len(group.seeds) for group in row] for row in grid],
+                limited=[[group.is_limited for group in row] for row in grid],
+            )
+            yield dataset.name, budget.name, verdict

@@ -28,6 +28,7 @@ class Findings:
     Attributes:
         study: The study.
         command: What made it.
+        frames: Name of a data set -> its frames.
         groups: All places of the grid.
         curves: Curves over labels.
         ratios: What starts are worth in labels.
@@ -39,6 +40,7 @@ class Findings:
 
     study: StudyRecipe
     command: str
+    frames: Mapping[str, Frames]
     groups: tuple[Group, ...]
     curves: tuple[ArmCurve, ...]
     ratios: tuple[tuple[ArmCurve, LabelRatio], ...]
@@ -79,6 +81,7 @@ def findings(
     return Findings(
         study=study,
         command=command,
+        frames=frames,
         groups=groups,
         curves=curves,
         ratios=tuple(ratios_of(study, curves)),
@@ -108,6 +111,7 @@ def content_of(found: Findings, out: Path, data: Mapping[str, Any]) -> dict[str,
         "command": found.command,
         "recipe": study.model_dump(mode="json"),
         "data": dict(data),
+        "frames": {name: _frames_dict(frames) for name, frames in found.frames.items()},
         "environments": _environments(out),
         "stores": {path.name: open_store(path).manifest["content_hash"] for path in sorted((out / "stores").glob("*.zarr"))},
         "runs": {"finished": found.counts[0], "planned": found.counts[1]},
@@ -115,9 +119,15 @@ def content_of(found: Findings, out: Path, data: Mapping[str, Any]) -> dict[str,
         "comparisons": [asdict(comparison) for comparison in comparisons_of(study, found.groups)],
         "curves": [curve.to_dict() for curve in found.curves],
         "ratios": [ratio_dict(study, curve, ratio) for curve, ratio in found.ratios],
-        "transfers": [{"dataset": name, "budget": budget} | asdict(verdict) for name, budget, verdict in found.transfers],
+        "transfers": [{"dataset": name, "budget": budget} | verdict.to_dict() for name, budget, verdict in found.transfers],
         "endpoint": _endpoint(found),
     }
+
+
+def _frames_dict(frames: Frames) -> dict[str, Any]:
+    """Return how many frames arms have with all labels; what is made from frames has these among its own, as originals."""
+    made = {arm: count - (0 if arm in frames.rendered else frames.train) for arm, count in frames.made.items()}
+    return {"train": frames.train, "synthetic": made, "rendered": sorted(frames.rendered)}
 
 
 def _environments(out: Path) -> list[dict[str, Any]]:

@@ -27,7 +27,8 @@ def operating_points(curves: Curves, targets: Sequence[TargetOutcome]) -> dict[s
 
     Returns:
         ``fa``: false-alarm areas in 1e-6. ``pd``: best Pd at or below each, percent, None without a target. ``by_area`` and
-        ``by_scr``: bin -> targets found and targets there. ``scr50``: SCR of half the targets found, None where undefined.
+        ``by_scr``: bin, targets found, and targets there, bins rising. ``scr50``: SCR of half the targets found, None where
+        undefined.
     """
     half = scr50(targets)
     return {
@@ -39,5 +40,5 @@ def operating_points(curves: Curves, targets: Sequence[TargetOutcome]) -> dict[s
     }
 
 
-def _counts(strata: Sequence[Stratum]) -> dict[str, list[int]]:
-    return {entry.label: [entry.num_matched, entry.num_truth] for entry in strata}
+def _counts(strata: Sequence[Stratum]) -> list[tuple[str, int, int]]:
+    return [(entry.label, entry.num_matched, entry.num_truth) for entry in strata]

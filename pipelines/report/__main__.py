@@ -2,11 +2,12 @@
 
     python -m pipelines.report STUDY --out report.html
     python -m pipelines.report STUDY RESULTS SCORES CARD AUDIT RUN PROBE --out report.html
+    python -m pipelines.report STUDY --cost label=2.5,synthetic=0.01,unit=EUR --out report.html
 
 DIR is a folder that another command wrote: a study of pipelines.scale, an evaluation, an output of score, probe, census or audit,
 or a training run; it is recognised by its files. The page is one file that needs no network and no script; report.json and
 report.csv, called after it, hold the same for machines. The same inputs give the same bytes. Inputs made from different data are
-refused. Nothing is computed anew: what a study did not find or refused to say is not on the page, which lists it.
+refused. Nothing is fitted anew: what a study did not find or refused to say is not on the page, which lists it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from pipelines.command import EXIT_OK, Parser, run_command
 from pipelines.report.build import build_report
+from pipelines.report.cost_sections import FORM, Prices
 from pipelines.report.inputs import read_sources
 from pipelines.report.page import files_of
 from synth.errors import RecipeError
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE.html", help="the page; FILE.json and FILE.csv lie beside it"
     )
+    parser.add_argument("--cost", metavar=FORM, help="prices of a labelled and of a synthetic frame: shows accuracy over money")
     parser.add_argument("--dry-run", action="store_true", help="write nothing; print what would be shown")
     return run_command(_run, parser, argv)
 
@@ -41,8 +44,9 @@ def _run(arguments: argparse.Namespace) -> int:
         raise RecipeError(f"--out must end in .html, got {out}")
     if out.is_dir():
         raise RecipeError(f"--out must be a file, got the folder {out}")
+    prices = None if arguments.cost is None else Prices.parse(arguments.cost)
     sources = read_sources(arguments.folders)
-    report = build_report(sources)
+    report = build_report(sources, prices)
     for source in sources:
         print(f"{source.name}: {source.kind.about}")
     print(f"shown: {', '.join(section.title for section in report.sections)}")

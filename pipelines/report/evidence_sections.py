@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from finetune.metrics.strata import AREA_EDGES_PX, SCR_EDGES
 from pipelines.report.blocks import Block, Cell, Figure, Omitted, Panels, Section, Table, table
-from pipelines.report.cells import NOTHING, count, finite, number, word
+from pipelines.report.cells import count, finite, number, word
 from pipelines.report.charts import Axis, Point, Row, Series, strip_chart, xy_chart
+from pipelines.report.evaluation_operating import Line, evaluation_lines, evaluation_strata, hits_cell
+from pipelines.report.evaluation_sections import Tested
 from pipelines.report.inputs import Source
+from pipelines.report.study import Study
+from pipelines.report.study_operating import pd_fa_blocks, strata_blocks
 
 _FA_LEAST = 0.1
 """Fa in 1e-6 at the left edge of the chart: zero has no logarithm (as in the picture of pipelines.score)."""
@@ -21,20 +24,30 @@ _FA_MOST = 1e4
 """Fa in 1e-6 at its right edge: a hundredth of all pixels is no operating point."""
 
 
-def pd_fa(scores: Sequence[Source], probes: Sequence[Source]) -> Section | Omitted:
+def pd_fa(
+    studies: Sequence[Study], tested: Sequence[Tested], scores: Sequence[Source], probes: Sequence[Source]
+) -> Section | Omitted:
     """Return detection against false alarms over all thresholds."""
     title = "Detection against false alarms"
-    lines = [_score_line(source) for source in scores if "curves.csv" in source.files]
+    blocks = list(pd_fa_blocks(studies))
+    lines = list(evaluation_lines(tested))
+    lines += [_score_line(source) for source in scores if "curves.csv" in source.files]
     lines += [_probe_line(source) for source in probes]
-    if not lines:
-        return Omitted(title, "no output of pipelines.score with curves, and no probe was given")
+    if not lines and not blocks:
+        return Omitted(
+            title, "no study or evaluation that keeps operating points, output of pipelines.score with curves, or probe was given"
+        )
     frames = sorted({line.frames for line in lines})
     figures = tuple(_pd_fa_figure(name, [line for line in lines if line.frames == name]) for name in frames)
     lead = (
-        "Best Pd at or below each Fa, over thresholds; marked: the operating point. Curves over thresholds of test frames "
-        "describe and choose nothing. IoU can rise while Fa doubles: read both."
+        "Best Pd at or below each Fa, over thresholds of all frames alike; marked: the operating point, which lies off the curve "
+        "where a rule decides frame by frame. Such curves of test frames describe and choose nothing. IoU can rise while Fa "
+        "doubles: read both."
     )
-    blocks: list[Block] = [Panels("Pd against Fa", figures), _matched_fa(scores, probes)]
+    if lines:
+        blocks.append(Panels("Pd against Fa", figures))
+    if scores or probes:
+        blocks.append(_matched_fa(scores, probes))
     return Section("pd-fa", title, lead, tuple(blocks))
 
 
@@ -43,30 +56,20 @@ def _frames_of(source: Source) -> str:
     return str(about)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Pd and Fa over thresholds: its input, the frames, (fa, pd) of every threshold and of the operating point."""
-
-    name: str
-    frames: str
-    points: Sequence[tuple[float, float]]
-    at: tuple[float, float]
-
-
-def _score_line(source: Source) -> _Line:
+def _score_line(source: Source) -> Line:
     rows = csv.DictReader(io.StringIO(source.files["curves.csv"].decode()))
     native = source.content["scores"]["native"]
     points = [(float(row["fa"]), float(row["pd"])) for row in rows]
-    return _Line(source.name, _frames_of(source), points, (native["fa"], native["pd"]))
+    return Line(source.name, _frames_of(source), points, (native["fa"], native["pd"]))
 
 
-def _probe_line(source: Source) -> _Line:
+def _probe_line(source: Source) -> Line:
     detection = source.content["detection"]
     over, at = detection["over_thresholds"], detection["thresholds"]["chosen"]
-    return _Line(source.name, _frames_of(source), list(zip(over["fa"], over["pd"], strict=True)), (at["fa"], at["pd"]))
+    return Line(source.name, _frames_of(source), list(zip(over["fa"], over["pd"], strict=True)), (at["fa"], at["pd"]))
 
 
-def _pd_fa_figure(frames: str, lines: Sequence[_Line]) -> Figure:
+def _pd_fa_figure(frames: str, lines: Sequence[Line]) -> Figure:
     series = []
     for ink, line in enumerate(lines):
         series.append(Series(line.name, ink, tuple(_best(line.points)), marks="none"))
@@ -109,13 +112,16 @@ def _matched_fa(scores: Sequence[Source], probes: Sequence[Source]) -> Table:
     return table("At matched Fa", heads, rows, "Percent; Fa in 10\u207b\u2076 of all pixels.")
 
 
-def strata(scores: Sequence[Source]) -> Section | Omitted:
+def strata(studies: Sequence[Study], tested: Sequence[Tested], scores: Sequence[Source]) -> Section | Omitted:
     """Return detection by SCR and size."""
     title = "Detection by target strength and size"
     found = [source for source in scores if "pd_by_scr" in source.content]
-    if not found:
-        return Omitted(title, "no output of pipelines.score at native size was given (it takes the maps of an evaluation)")
-    blocks: list[Block] = []
+    blocks = [*strata_blocks(studies), *evaluation_strata(tested)]
+    if not found and not blocks:
+        return Omitted(
+            title,
+            "no study or evaluation that keeps operating points, and no output of pipelines.score at native size, was given",
+        )
     for ink, source in enumerate(found):
         figures = [
             _strata_figure(source, key, name, ink) for key, name in (("pd_by_scr", "by |SCR|"), ("pd_by_area", "by target area"))
@@ -123,9 +129,11 @@ def strata(scores: Sequence[Source]) -> Section | Omitted:
         blocks.append(Panels(f"{source.name}: {_frames_of(source)}", tuple(figures), _scr50(source)))
         if (crossed := _crossed(source)) is not None:
             blocks.append(crossed)
-    blocks.append(_noise(found))
+    if found:
+        blocks.append(_noise(found))
     lead = (
-        "Share of targets detected; Wilson 95 % intervals, which hold if targets are independent. Easy targets lead the average."
+        "Share of targets detected: of studies with t intervals over seeds; of single scores with Wilson 95 % intervals, which "
+        "hold if targets are independent. Easy targets lead the average."
     )
     return Section("strata", title, lead, tuple(blocks))
 
@@ -165,7 +173,7 @@ def _crossed(source: Source) -> Table | None:
             hits[1] += 1
     areas = [str(entry["label"]) for entry in source.content["pd_by_area"]]
     scrs = [str(entry["label"]) for entry in source.content["pd_by_scr"] if entry["label"] != "unknown"]
-    rows = [[word(f"SCR {scr}"), *(_hits(counts.get((i, j))) for j in range(len(areas)))] for i, scr in enumerate(scrs)]
+    rows = [[word(f"SCR {scr}"), *(hits_cell(counts.get((i, j))) for j in range(len(areas)))] for i, scr in enumerate(scrs)]
     return table(f"{source.name}: hits of targets, SCR by size", ["", *areas], rows, "Detected of all; darker: a larger share.")
 
 
@@ -175,12 +183,6 @@ def _float(text: str) -> float | None:
 
 def _bin(value: float, edges: Sequence[float]) -> int:
     return max(sum(value >= edge for edge in edges) - 1, 0)
-
-
-def _hits(found: Sequence[int] | None) -> Cell:
-    if found is None:
-        return NOTHING
-    return Cell(f"{found[0]} of {found[1]}", {"hits": found[0], "targets": found[1]}, shade=found[0] / found[1])
 
 
 def _noise(found: Sequence[Source]) -> Table:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from finetune.metrics.intervals import Interval
 from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, table
-from pipelines.report.cells import DASH, NOTHING, count, finite, number, show, span, word
+from pipelines.report.cells import DASH, NOTHING, count, finite, mean, number, show, span, word
 from pipelines.report.charts import Axis, Point, Row, Series, strip_chart, xy_chart
 from pipelines.report.study import SMOKE_SEEDS, Study, labels_cell
 from pipelines.scale_laws import Law
@@ -17,6 +18,10 @@ _LAW_POINTS = 24
 _NOTE = (
     "P3: error = c + a n^(\u2212b); BD: bounded, 1 without data. Missed by, best first: |ln e| off at the largest size, by a fit "
     "that was not shown it; last value: the size before it carried on. What a refusal forbids to state is withheld."
+)
+_HELD_NOTE = (
+    "Each law is fitted without the largest size and predicts it: bar, its 95 % interval. Marker: the mean measured there; small "
+    "dots: its seeds. That mean scatters too, so one miss among many may be chance. Only where a law is stated."
 )
 _WITHHELD = Cell("withheld")
 
@@ -55,6 +60,7 @@ def _law_blocks(study: Study) -> Iterator[Block]:
     yield table(f"{study.name}: fits of error = 1 \u2212 IoU", heads, [_law_row(curve) for curve in curves], _NOTE)
     if refusals := tuple(f"{_place(curve)}: {line}" for curve in curves for line in curve["refusals"]):
         yield Lines(f"{study.name}: refused, and why", refusals)
+    yield from _predictions(study)
     if figures := tuple(_residuals(study)):
         yield Panels(f"{study.name}: what the fits leave", figures, is_folded=True)
 
@@ -88,6 +94,61 @@ def _parameter(curve: Mapping[str, Any], law: Law | None, name: str, may: bool) 
     low, high = interval
     value = getattr(law, name)
     return Cell(f"{show(value, 3)} {span(low, high, 3)}", {"value": value, "low": low, "high": high})
+
+
+def _predictions(study: Study) -> Iterator[Block]:
+    """Yield what laws predict at the largest size, which they were not shown, beside what was measured there."""
+    found = [(curve, iou) for curve in study.entries("curves") if _law(curve) is not None and (iou := _predicted(curve))]
+    if not found:
+        return
+    figures = []
+    for place in dict.fromkeys((curve["dataset"], curve["budget"]) for curve, _ in found):
+        rows = [_prediction_strip(study, *pair) for pair in found if (pair[0]["dataset"], pair[0]["budget"]) == place]
+        title = ", ".join(place)
+        svg = strip_chart(rows, Axis("test IoU, %", within=(0.0, 100.0)), title=f"prediction at the largest size, {title}")
+        figures.append(Figure(title, svg, [{"arm": r.name, "measured": r.value, "predicted": [r.low, r.high]} for r in rows]))
+    yield Panels(f"{study.name}: does the law foresee the largest size?", tuple(figures), _HELD_NOTE)
+    heads = ("data set", "budget", "arm", "labels", "IoU predicted", "IoU measured", "seeds", "prediction")
+    yield table(f"{study.name}: predicted and measured, percent", heads, [_prediction_row(*pair) for pair in found])
+
+
+def _predicted(curve: Mapping[str, Any]) -> Interval | None:
+    """Return the predicted interval as IoU, percent."""
+    low, high = (finite(error) for error in curve.get("prediction") or (None, None))
+    return None if low is None or high is None else Interval(100.0 * (1.0 - high), 100.0 * (1.0 - low))
+
+
+def _measured(curve: Mapping[str, Any]) -> tuple[list[float], float]:
+    """Return the IoU of each seed at the largest size and their mean, percent."""
+    values = [100.0 * (1.0 - error) for error in curve["errors"][-1]]
+    return values, math.fsum(values) / len(values)
+
+
+def _verdict(predicted: Interval, middle: float) -> str:
+    if predicted.low <= middle <= predicted.high:
+        return "held"
+    return "missed: better" if middle > predicted.high else "missed: worse"
+
+
+def _prediction_strip(study: Study, curve: Mapping[str, Any], predicted: Interval) -> Row:
+    values, middle = _measured(curve)
+    dots = tuple((f"seed {seed}", value) for seed, value in zip(curve["seeds"], values, strict=True))
+    name = f"{curve['arm']} at {labels_cell(curve['sizes'][-1]).text} labels"
+    return Row(name, study.ink(curve["arm"]), middle, *predicted, dots, text=_verdict(predicted, middle))
+
+
+def _prediction_row(curve: Mapping[str, Any], predicted: Interval) -> list[Cell]:
+    values, middle = _measured(curve)
+    names = [word(curve[key]) for key in ("dataset", "budget", "arm")]
+    span_ = Cell(f"{show(predicted.low, 1)} to {show(predicted.high, 1)}", list(predicted))
+    return [
+        *names,
+        labels_cell(curve["sizes"][-1]),
+        span_,
+        mean(values, 1),
+        count(len(values)),
+        word(_verdict(predicted, middle)),
+    ]
 
 
 def _residuals(study: Study) -> Iterator[Figure]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.report.blocks import Block, Cell, Lines, Section, table
 from pipelines.report.cells import HASH_CHARS, count, digest, word
+from pipelines.report.cost_sections import Prices
 from pipelines.report.data_sections import without_folders
 from pipelines.report.inputs import Source
 from pipelines.report.study import Study
@@ -58,11 +59,12 @@ def _hashes(content: Any, key: str) -> Iterator[tuple[str, str]]:
         yield key, content
 
 
-def commands(studies: Sequence[Study], all_sources: Sequence[Source]) -> Section:
+def commands(studies: Sequence[Study], all_sources: Sequence[Source], prices: Prices | None) -> Section:
     """Return the commands that make the inputs and this report again."""
     lines = [_study_command(study) for study in studies]
     lines += [_COMMANDS[source.kind.name](source) for source in all_sources if source.kind.name in _COMMANDS]
-    lines.append(_joined("report", *(shlex.quote(source.name) for source in all_sources), "--out report.html"))
+    cost = () if prices is None else ("--cost", shlex.quote(str(prices)))
+    lines.append(_joined("report", *(shlex.quote(source.name) for source in all_sources), *cost, "--out report.html"))
     lead = "As recorded, or put together from the records of the folders; paths are yours to fill in."
     return Section("commands", "Make it again", lead, (Lines("Commands", tuple(lines), is_code=True),))
 

@@ -14,6 +14,8 @@ from synth.errors import RefusalError
 
 Key = tuple[str, str, int | None, str]
 """Data set, budget, labels, arm."""
+STRATA = ("by_area", "by_scr")
+"""Ways in which targets are binned."""
 SMOKE_SEEDS = 2
 """Most seeds that are smoke and no evidence (scaling studies need five, pretraining arms eight)."""
 
@@ -31,11 +33,13 @@ class Group:
         steps: Optimiser steps.
         seeds: Seeds that are done.
         missing: Seeds of the recipe that are not.
-        scores: Name of a score -> value of each seed on the test list; ``validation`` and ``clean`` are IoU too.
+        scores: Name of a score -> value of each seed on the test list; ``validation`` and ``clean`` are IoU too, and each
+            :func:`stratum_score` is Pd.
         other_iou: Name of another data set -> IoU of each seed on its test list.
         num_collapsed: Seeds that say background everywhere.
         is_limited: Whether training had not converged.
         init: Where initial weights come from.
+        operating: Operating points of each seed (:mod:`finetune.metrics.operating`), None where it has none.
     """
 
     dataset: str
@@ -51,6 +55,7 @@ class Group:
     num_collapsed: int
     is_limited: bool
     init: str
+    operating: tuple[Mapping[str, Any] | None, ...]
 
     @property
     def key(self) -> Key:
@@ -169,6 +174,7 @@ class Study:
                 where = f"{self.source.name}/study.json: scores.{name} of {entry['arm']}"
                 raise RefusalError(f"{where} must be one a seed, got {len(values)} of {len(seeds)}")
         iou = {"validation": tuple(entry["validation_iou"]), "clean": tuple(entry["clean_iou"])}
+        operating = tuple(entry.get("operating") or [None] * len(seeds))
         return Group(
             dataset=entry["dataset"],
             budget=entry["budget"],
@@ -178,11 +184,12 @@ class Study:
             steps=int(entry["steps"]),
             seeds=seeds,
             missing=tuple(seed for seed in self.seeds if seed not in seeds),
-            scores=scores | iou,
+            scores=scores | iou | _strata(operating),
             other_iou={name: tuple(values) for name, values in entry["other_iou"].items()},
             num_collapsed=int(entry["num_collapsed"]),
             is_limited=bool(entry.get("is_limited", False)),
             init=str(entry["init"]) if "init" in entry else self._init(entry),
+            operating=operating,
         )
 
     def _init(self, entry: Mapping[str, Any]) -> str:
@@ -197,6 +204,23 @@ def studies_of(sources: Sequence[Source]) -> list[Study]:
     found = [source for source in sources if source.kind.name == "study"]
     names = [str(source.content["recipe"]["name"]) for source in found]
     return [Study(s, name if names.count(name) == 1 else f"{name} ({s.name})") for s, name in zip(found, names, strict=True)]
+
+
+def stratum_score(key: str, label: str) -> str:
+    """Return the name of Pd in one bin of targets: ``by_area`` or ``by_scr``, and its label."""
+    return f"{key} {label}"
+
+
+def _strata(operating: Sequence[Mapping[str, Any] | None]) -> dict[str, tuple[float | None, ...]]:
+    """Return Pd of each seed in each bin, percent; None where a seed has no operating points or a bin no target."""
+    known_points = [points for points in operating if points is not None]
+    names = {stratum_score(key, label): (key, label) for p in known_points for key in STRATA for label, *_ in p[key]}
+    return {name: tuple(_share(points, *place) for points in operating) for name, place in names.items()}
+
+
+def _share(points: Mapping[str, Any] | None, key: str, label: str) -> float | None:
+    found = () if points is None else (100.0 * hits / total for name, hits, total in points[key] if name == label and total)
+    return next(iter(found), None)
 
 
 def _cell(test: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -46,16 +46,25 @@ def _panels(study: Study, dataset: str) -> Iterator[Block]:
         yield Text(f"{study.name}: no run on {dataset} is finished.", is_warning=True)
         return
     note = _LAW_NOTE if study.has_ladder(dataset) else ""
-    yield Panels(f"{study.name}: tested on {dataset}", tuple(_figure(study, dataset, b, "iou") for b in budgets), note)
-    others = tuple(_figure(study, dataset, budget, score) for score in ("niou", "pd", "fa") for budget in budgets)
+    titles = {budget: f"{budget}: {study.budgets[budget]}" for budget in budgets}
+    iou = tuple(figure(study, dataset, budget, "iou", title) for budget, title in titles.items())
+    yield Panels(f"{study.name}: tested on {dataset}", iou, note)
+    others = tuple(
+        figure(study, dataset, budget, score, title) for score in ("niou", "pd", "fa") for budget, title in titles.items()
+    )
     yield Panels(f"{dataset}: nIoU, Pd and Fa", others, is_folded=True)
 
 
-def _figure(study: Study, dataset: str, budget: str, score: str) -> Figure:
-    groups, title = study.part(dataset, budget), f"{budget}: {study.budgets[budget]}"
+def figure(study: Study, dataset: str, budget: str, score: str, title: str) -> Figure:
+    """Return one score of every arm, over label counts where there are several."""
+    groups = study.part(dataset, budget)
     draw = _ladder if study.has_ladder(dataset) else _strips
-    svg = draw(study, groups, score, f"{AXES[score].label} on {dataset}, {title}")
+    svg = draw(study, groups, score, f"{_axis(score).label} on {dataset}, {title}")
     return Figure(title, svg, [_data(group, score) for group in groups])
+
+
+def _axis(score: str) -> Axis:
+    return AXES.get(score, AXES["pd"])
 
 
 def _ladder(study: Study, groups: Sequence[Group], score: str, title: str) -> str:
@@ -66,7 +75,7 @@ def _ladder(study: Study, groups: Sequence[Group], score: str, title: str) -> st
         lines += law_series(study, groups[0].dataset, groups[0].budget)
     shown = [line for line in lines if line.points]
     is_smoke = any(group.is_smoke for group in groups)
-    return xy_chart(shown, Axis("labelled real frames", True, ticks=sizes), AXES[score], title=title, is_smoke=is_smoke)
+    return xy_chart(shown, Axis("labelled real frames", True, ticks=sizes), _axis(score), title=title, is_smoke=is_smoke)
 
 
 def _strips(study: Study, groups: Sequence[Group], score: str, title: str) -> str:
@@ -75,7 +84,7 @@ def _strips(study: Study, groups: Sequence[Group], score: str, title: str) -> st
     level = next((row.value for row, group in zip(rows, groups, strict=True) if group.arm == study.reference), None)
     name = "" if level is None else f"mean of {study.reference}"
     is_smoke = any(group.is_smoke for group in groups)
-    return strip_chart(rows, AXES[score], title=title, is_smoke=is_smoke, level=level, level_name=name)
+    return strip_chart(rows, _axis(score), title=title, is_smoke=is_smoke, level=level, level_name=name)
 
 
 def _series(study: Study, arm: str, groups: Sequence[Group], score: str) -> Series:

@@ -28,7 +28,7 @@ def page(folders, tmp_path_factory):
     ended = run("report", *folders, "--out", out)
     assert (ended.rc, ended.stderr) == (0, ""), ended
     assert "study: a study of pipelines.scale" in ended.stdout
-    assert "not shown: Synthetic-to-real surface and transfer gap, Cost curve" in ended.stdout
+    assert "not shown: Synthetic frames against labels, Cost curve" in ended.stdout
     return out
 
 
@@ -51,6 +51,7 @@ def test_bad_input_is_one_line(folders, tmp_path):
     out = tmp_path / "report.html"
     run("report", "--out", out).refused(2, "DIR must be at least one folder, got none")
     call("report.__main__", tmp_path, "--out", out).refused(2, "is empty")
+    call("report.__main__", folders[0], "--out", out, "--cost", "2.5").refused(2, "--cost must be label=PRICE", "got 2.5")
     call("report.__main__", folders[0], "--out", tmp_path / "report.txt").refused(2, "--out must end in .html")
     call("report.__main__", write(tmp_path / "x" / "y.json", {}).parent, "--out", out).refused(
         2, "x: holds nothing a report can show"

@@ -78,7 +78,7 @@ def study(
                 own = seeds[:done] if arm == arms[-1] and done is not None else seeds
                 errors = {size: [_error(arm, size, seed, dataset, budget) for seed in own] for size in sizes}
                 content["groups"] += [_group(dataset, budget, arm, size, own, errors[size]) for size in sizes]
-                content["curves"].append(_curve(dataset, budget, arm, errors))
+                content["curves"].append(_curve(dataset, budget, arm, own, errors))
                 if arm != "random-matched" and "random-matched" in arms and len(own) == len(seeds):
                     content["comparisons"] += [_comparison(dataset, budget, arm, size, own, errors[size]) for size in sizes]
             if "ssl" in arms:
@@ -101,15 +101,17 @@ def _group(dataset: str, budget: str, arm: str, size: int, seeds: tuple[int, ...
     }  # fmt: skip
 
 
-def _curve(dataset: str, budget: str, arm: str, errors: dict[int, list[float]]) -> dict[str, Any]:
+def _curve(dataset: str, budget: str, arm: str, seeds: tuple[int, ...], errors: dict[int, list[float]]) -> dict[str, Any]:
     if not all(errors.values()):
-        empty = {"sizes": [], "errors": [], "law": None, "intervals": {}, "refusals": [], "extrapolation": {}}
+        empty = {"seeds": [], "sizes": [], "errors": [], "law": None, "intervals": {}, "refusals": [], "extrapolation": {}}
         return {"dataset": dataset, "budget": budget, "arm": arm} | empty
     scale = 1.1 * WORTH.get(arm, 1.0) ** -0.4
+    at_largest = 0.25 + scale * max(errors) ** -0.4
     refused = [REFUSAL] if budget == "equal-passes" else []
     law = None if arm == "random-matched" and refused else {"name": "P3", "floor": 0.25, "exponent": 0.4, "scale": scale}
     return {
-        "dataset": dataset, "budget": budget, "arm": arm, "sizes": list(errors), "errors": list(errors.values()), "law": law,
+        "dataset": dataset, "budget": budget, "arm": arm, "seeds": list(seeds), "sizes": list(errors),
+        "errors": list(errors.values()), "law": law, "prediction": None if refused else [0.97 * at_largest, 1.05 * at_largest],
         "intervals": {"floor": None if refused else [0.21, 0.28], "exponent": None if refused else [0.33, 0.48]},
         "refusals": refused, "extrapolation": {"P3": 0.02, "BD": 0.024, "last value": 0.11},
         "frames_for_one_point": None if refused else 41.7,

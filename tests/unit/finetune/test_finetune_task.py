@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from finetune.detectors import build_detector, detector_settings
-from finetune.evaluate import on_wide_scale
 from finetune.metrics import CurveTally
-from finetune.predict import predict_frames, probability_of
+from finetune.predict import on_wide_scale, predict_frames, probability_of
 from finetune.task import FinetuneTask, best_threshold, on_logit_scale
 from pretrain.batch import Batch
 from tests.support.builders import frame_of, scene

@@ -86,7 +86,7 @@ def test_all_that_must_be_shown_is_there(report):
         "curves", "arms", "endpoint", "laws", "ratios", "cross", "detectors", "pd-fa", "strata", "pictures", "probes", "realism",
         "leakage", "runs", "compute", "environment", "provenance", "commands",
     ]  # fmt: skip
-    assert {entry.what for entry in report.omitted} == {"Synthetic-to-real surface and transfer gap", "Cost curve"}
+    assert {entry.what for entry in report.omitted} == {"Synthetic frames against labels", "Cost curve"}
 
 
 def test_what_is_missing_is_listed_with_its_reason(tmp_path):

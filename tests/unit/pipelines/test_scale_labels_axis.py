@@ -218,6 +218,11 @@ def test_transfer_law_is_fitted_to_the_arms_named():
             test["tests"][cell.dataset]["whole"]["iou"] = 100.0 * (1.0 - error(cell))
     (_, budget, verdict), _ = transfers_of(recipe, frames, tuple(groups_of(recipe, frames, tests)))
     assert budget == "steps" and verdict.law is not None and verdict.law.gamma == pytest.approx(0.1, rel=0.02)
+    assert verdict.grid.synthetic.tolist() == [250, 1000, 4000] and verdict.grid.labels.tolist() == [8, 17, 34, 85, 256]
+    assert verdict.grid.seeds == RECIPE.seeds
+    limited = {cell: test | {"loss_slope": 0.2 if cell.arm == "n1000" else 0.0} for cell, test in tests.items()}
+    (_, _, refused), _ = transfers_of(recipe, frames, tuple(groups_of(recipe, frames, limited)))
+    assert refused.law is None and "1000 synthetic frames and 8 labels had not converged" in refused.sentences[0]
     assert list(transfers_of(recipe, frames, tuple(groups_of(recipe, frames, {})))) == []
 
 
@@ -299,6 +304,7 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     assert inits == {"scratch": "random", "seg": "ssl seg dense", "lneg": "lneg lneg", "joint": "random"}
     assert {group["steps"] for group in content["groups"] if group["arm"] == "scratch"} == {7}
     assert content["data"]["demo"]["test_ids_sha256"] == hash_ids("tu") and content["data"]["demo"]["train"] == 6
+    assert content["frames"] == {"demo": {"train": 6, "synthetic": {"joint": 24}, "rendered": []}}, "six targets, four copies"
     endpoint = content["endpoint"]
     assert endpoint["chosen"] in ("seg", "joint") and endpoint["seeds_b"] == [7]
     assert [len(result["seeds"]) for result in endpoint["results"]] == [1] and "1 pairs so far" in (
