@@ -83,6 +83,11 @@ class Benchmark:
         notes += [f"{key} {extra:,}" for key, extra in more.items() if isinstance(extra, int | float)]
         print(f"  {what:<56} {_rounded(value):>10,} {unit:<12} {', '.join(notes)}".rstrip(), flush=True)
 
+    def missing(self, what: str, unit: str, goal: str, why: str) -> None:
+        """Print and keep a number that this machine cannot give: no value, and why."""
+        self._rows.append({"what": what, "value": None, "unit": unit, "goal": goal, "why": why})
+        print(f"  {what:<56} {'-':>10} {unit:<12} goal {goal}, {why}", flush=True)
+
     def finish(self) -> None:
         """Write the row file; a quick run never replaces a full one."""
         RESULTS.mkdir(parents=True, exist_ok=True)

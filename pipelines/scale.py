@@ -6,8 +6,8 @@
 RECIPE is one of {names}, or a YAML file. Data sets made for an arm lie in STUDY/stores,
 pretrainings in STUDY/pretrained, runs in STUDY/runs; a run chooses its threshold on validation and is tested once, on its own
 data set (also without near duplicates of known frames) and on the other ones. STUDY/study.json and study.md are written after
-every command, whatever is finished; pipelines.report draws them. SIGTERM and Ctrl-C let every run save its state; the same
-command goes on there, and tries again what failed.
+every command, whatever is finished; pipelines.report draws them. What an endpoint needs is trained first, then seed by seed.
+SIGTERM and Ctrl-C let every run save its state; the same command goes on there, and tries again what failed.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--set", metavar="K=V", dest="overrides", action="append", default=[], help="override a recipe key; repeatable"
     )
+    parser.add_argument(
+        "--arms", metavar="A,B", type=lambda text: tuple(text.split(",")), help="work on these arms now, the others another time"
+    )
     parser.add_argument("--workers", metavar="N", type=int, default=default_workers(), help="runs side by side")
     parser.add_argument(
         "--cluster",
@@ -76,15 +79,21 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.cluster == "threads":
         raise RecipeError("--cluster must be local, sync or a scheduler here, got threads: torch draws from one state a process")
     place = _workplace(arguments)
+    if strange := [name for name in arguments.arms or () if name not in place.recipes]:
+        raise RecipeError(f"--arms must be of {', '.join(place.recipes)}, got {strange[0]}")
     frames = {dataset.name: _frames(place, dataset) for dataset in place.study.sets}
     cells = list(cells_of(place.study, frames))
     _print_plan(place, frames, cells)
     with stop_on_signal((place.out / STOP_NAME).touch if not arguments.dry_run else lambda: None) as stop:
         if arguments.dry_run:
-            _print_estimate(place, cells, arguments.workers, stop)
+            _print_estimate(place, _asked(arguments, cells), arguments.workers, stop)
             print("nothing written (--dry-run)")
             return EXIT_OK
         return _work(arguments, place, frames, cells, stop)
+
+
+def _asked(arguments: argparse.Namespace, cells: Sequence[Cell]) -> list[Cell]:
+    return [cell for cell in cells if arguments.arms is None or cell.arm in arguments.arms]
 
 
 def _work(
@@ -100,7 +109,7 @@ def _work(
     if (labels := _endpoint_places(place, frames, cells)) is not None:
         failures |= _train(arguments, place, choosing_cells(place.study, cells, labels), stop)
     fresh = _confirmation(place, frames, cells)
-    failures |= _train(arguments, place, [*fresh, *cells], stop)
+    failures |= _train(arguments, place, [*fresh, *_asked(arguments, cells)], stop)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
     data = {dataset.name: _identity(place, dataset, frames[dataset.name]) for dataset in place.study.sets}
     write_json(place.out / "study.json", content_of(found, place.out, data))

@@ -295,6 +295,8 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     write_corpus(tmp_path / "data/other", [scene(name, (40, 48), []) for name in "wxyz"], {})
     (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
     arguments = ["scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study", "--cluster", "sync"]
+    part = call(*arguments, "--arms", "scratch,seg")
+    assert part.rc == 0 and "11 of 18 runs are finished" in part.stdout, part.stderr
     first = call(*arguments)
     assert first.rc == 0, first.stderr
     assert "labels: 4, all" in first.stdout and "after 2 of pretrain_tiny" in first.stdout
@@ -315,6 +317,7 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     assert (
         "**4 labels**" in page and "**2 seeds: smoke, not evidence.**" in page and "not enough sizes to state an exponent" in page
     )
+    call(*arguments, "--arms", "seg,none").refused(2, "--arms must be of scratch, seg, lneg, joint", "got none")
     later = ("--set", "endpoint.headroom=1")
     call(*arguments, *later).refused(2, "holds a study with other endpoint", "give another folder")
     again = call(*arguments)
