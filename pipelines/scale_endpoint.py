@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from finetune.metrics.intervals import holm
 from pipelines.scale_cells import Cell, Frames, cell_of
 from pipelines.scale_recipe import Endpoint, StudyRecipe
-from pipelines.scale_table import Comparison, Group, compare, group_of
+from pipelines.scale_table import MATCHED_FA, Comparison, Group, compare, group_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,42 @@ class Choice:
     arm: str
     labels: Mapping[str, int | None]
     validation_iou: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What fresh seeds say on one data set.
+
+    Attributes:
+        reference: The reference with fresh seeds.
+        chosen: The chosen arm with them.
+        comparison: The answer: test IoU of the one minus that of the other.
+        p_holm: Its p, Holm over data sets; None before all have one.
+    """
+
+    reference: Group
+    chosen: Group
+    comparison: Comparison
+    p_holm: float | None
+
+    def secondary(self) -> dict[str, tuple[float, ...]]:
+        """Return what was asked beside the answer: differences paired by seed, percentage points, of the seeds that have both."""
+        pairs = {f"Pd at Fa {MATCHED_FA:g}": [group.pd_at(MATCHED_FA) for group in (self.chosen, self.reference)]}
+        pairs["IoU, clean"] = [self.chosen.clean_iou, self.reference.clean_iou]
+        for name in self.reference.other_iou.keys() & self.chosen.other_iou.keys():
+            pairs[f"IoU on {name}"] = [self.chosen.other_iou[name], self.reference.other_iou[name]]
+        return {name: self._paired(*values) for name, values in sorted(pairs.items())}
+
+    def _paired(self, chosen: Sequence[float], reference: Sequence[float]) -> tuple[float, ...]:
+        there = dict(zip(self.reference.seeds, reference, strict=True))
+        found = (v - there[seed] for seed, v in zip(self.chosen.seeds, chosen, strict=True) if seed in there)
+        return tuple(difference for difference in found if math.isfinite(difference))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        groups = {"reference": self.reference.to_dict(), "chosen": self.chosen.to_dict()}
+        secondary = {name: list(values) for name, values in self.secondary().items()}
+        return asdict(self.comparison) | {"p_holm": self.p_holm, "secondary": secondary, "groups": groups}
 
 
 def places(study: StudyRecipe, endpoint: Endpoint, groups: Sequence[Group]) -> dict[str, int | None] | str:
@@ -106,8 +142,8 @@ def confirmation_cells(study: StudyRecipe, endpoint: Endpoint, choice: Choice, f
 
 def confirm(
     study: StudyRecipe, endpoint: Endpoint, cells: Sequence[Cell], tests: Mapping[Cell, Mapping[str, Any]]
-) -> list[tuple[Comparison, float | None]]:
-    """Return the comparison on each data set with its p, Holm over the data sets; None before all have one.
+) -> list[Confirmation]:
+    """Return what fresh seeds say on each data set.
 
     Args:
         study: The study.
@@ -115,15 +151,15 @@ def confirm(
         cells: Cells of the confirmation.
         tests: Finished cells -> what they recorded.
     """
-    budget, found = study.budgets[0].name, []
+    budget, pairs = study.budgets[0].name, []
     for dataset in dict.fromkeys(cell.dataset for cell in cells):
         own = [cell for cell in cells if cell.dataset == dataset]
         reference = group_of(budget, [cell for cell in own if cell.arm == endpoint.reference], tests)
         chosen = group_of(budget, [cell for cell in own if cell.arm != endpoint.reference], tests)
-        found.append(compare(chosen, reference))
-    p_values = [comparison.p for comparison in found if comparison.p is not None]
-    is_whole = len(p_values) == len(found)
-    return list(zip(found, holm(p_values) if is_whole else [None] * len(found), strict=True))
+        pairs.append((reference, chosen, compare(chosen, reference)))
+    p_values = [comparison.p for *_, comparison in pairs if comparison.p is not None]
+    corrected: Sequence[float | None] = holm(p_values) if len(p_values) == len(pairs) else [None] * len(pairs)
+    return [Confirmation(*pair, p_holm) for pair, p_holm in zip(pairs, corrected, strict=True)]
 
 
 def _lacking(endpoint: Endpoint, groups: Iterable[Group]) -> int:

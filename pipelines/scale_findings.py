@@ -11,10 +11,10 @@ from typing import Any
 
 from pipelines.scale_cells import TEST_NAME, Cell, Frames, read_test
 from pipelines.scale_curves import ArmCurve, curves_of, ratio_dict, ratios_of, transfers_of
-from pipelines.scale_endpoint import Choice, choose, confirm
+from pipelines.scale_endpoint import Choice, Confirmation, choose, confirm
 from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import StudyRecipe
-from pipelines.scale_table import Comparison, Group, comparisons_of, groups_of
+from pipelines.scale_table import Group, comparisons_of, groups_of
 from pipelines.scale_transfer import TransferJudgement
 from pretrain.runtime.run_dir import ENV_NAME
 from synth import open_store
@@ -46,7 +46,7 @@ class Findings:
     ratios: tuple[tuple[ArmCurve, LabelRatio], ...]
     transfers: tuple[tuple[str, str, TransferJudgement], ...]
     choice: Choice | str | None
-    confirmed: tuple[tuple[Comparison, float | None], ...]
+    confirmed: tuple[Confirmation, ...]
     counts: tuple[int, int]
 
 
@@ -144,7 +144,7 @@ def _endpoint(found: Findings) -> dict[str, Any] | None:
     content |= {"seeds_b": list(endpoint.seeds), "candidates": list(endpoint.candidates)}
     if isinstance(choice, str):
         return content | {"sets": {}, "chosen": None, "why_not": choice, "results": []}
-    results = [asdict(comparison) | {"p_holm": p_holm} for comparison, p_holm in found.confirmed]
+    results = [confirmation.to_dict() for confirmation in found.confirmed]
     return content | {
         "sets": dict(choice.labels),
         "chosen": choice.arm,

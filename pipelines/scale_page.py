@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 
+from finetune.metrics.intervals import seed_interval
+from pipelines.scale_endpoint import Confirmation
 from pipelines.scale_findings import Findings
 from pipelines.scale_labels import LabelRatio
-from pipelines.scale_recipe import Budget, DataSet
+from pipelines.scale_recipe import Budget, DataSet, Endpoint, StudyRecipe
 from pipelines.scale_table import MIN_SEEDS, difference_text, table_of
 
 _LEGEND = """\
@@ -47,7 +50,8 @@ def _tables(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
         if len(dataset.labels) > 1:
             yield from ("", f"**{'all labels' if labels is None else f'{labels} labels'}**", "")
         place = (dataset.name, budget.name, labels)
-        yield from table_of(found.study, dataset.name, [g for g in found.groups if (g.dataset, g.budget, g.labels) == place])
+        groups = [group for group in found.groups if (group.dataset, group.budget, group.labels) == place]
+        yield from table_of(found.study, dataset.name, groups, len(found.study.seeds))
 
 
 def _law_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
@@ -116,15 +120,34 @@ def _endpoint_lines(found: Findings) -> Iterator[str]:
     counts = ", ".join(f"{name} {'all' if labels is None else labels}" for name, labels in choice.labels.items())
     means = ", ".join(f"{arm} {value:.2f}" for arm, value in choice.validation_iou.items())
     yield from (f"Chosen: **{choice.arm}** at {counts} labels (mean validation IoU: {means}).", "")
-    for comparison, p_holm in found.confirmed:
-        text = f"{len(comparison.seeds)} pairs so far: no interval yet"
-        if comparison.low is not None and comparison.high is not None:
-            text = (
-                f"{difference_text(comparison.low, comparison.high)} points, {len(comparison.seeds)} pairs, p {comparison.p:.4f}"
-            )
-            text += "" if p_holm is None else f" (Holm {p_holm:.4f})"
-            text += f"; could see {comparison.could_see:.1f}"
-        yield f"- {comparison.dataset}: {text}"
+    for confirmation in found.confirmed:
+        yield f"- {confirmation.comparison.dataset}: {_answer(confirmation)}"
+    for confirmation in found.confirmed:
+        yield from _secondary_lines(found.study, endpoint, confirmation)
+
+
+def _answer(confirmation: Confirmation) -> str:
+    comparison, p_holm = confirmation.comparison, confirmation.p_holm
+    pairs = f"{len(comparison.seeds)} pairs"
+    if comparison.low is None or comparison.high is None:
+        return f"{pairs} so far: no interval yet"
+    corrected = "" if p_holm is None else f" (Holm {p_holm:.4f})"
+    text = f"{difference_text(comparison.low, comparison.high)} points, {pairs}, p {comparison.p:.4f}{corrected}"
+    return f"{text}; could see {comparison.could_see:.1f}"
+
+
+def _secondary_lines(study: StudyRecipe, endpoint: Endpoint, confirmation: Confirmation) -> Iterator[str]:
+    """Yield the two arms with fresh seeds, how far their seeds spread, and the secondary differences."""
+    reference, chosen = confirmation.reference, confirmation.chosen
+    if min(len(reference.seeds), len(chosen.seeds)) < MIN_SEEDS:
+        return
+    yield from ("", f"Fresh seeds on {reference.dataset}; beside the answer, exploratory:", "")
+    yield from table_of(study, reference.dataset, [reference, chosen], len(endpoint.seeds))
+    spread = (f"{group.arm} {statistics.stdev(group.scores['iou']):.1f}" for group in (reference, chosen))
+    yield from ("", f"- standard deviation of IoU over seeds: {', '.join(spread)}")
+    for name, differences in confirmation.secondary().items():
+        if len(differences) >= MIN_SEEDS:
+            yield f"- {name}: {difference_text(*seed_interval(differences)[:2])}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

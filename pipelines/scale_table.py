@@ -138,13 +138,14 @@ def _init(origin: Mapping[str, Any]) -> str:
     return " ".join([origin["kind"], *origin.get("objectives", ())])
 
 
-def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group]) -> Iterator[str]:
+def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group], num_seeds: int) -> Iterator[str]:
     """Yield the Markdown lines of one table.
 
     Args:
         study: The study.
         dataset: Name of the data set.
         groups: Groups of this data set and of one budget and label count.
+        num_seeds: Seeds that were planned.
     """
     others = [name.name for name in study.sets if name.name != dataset]
     reference = next(group for group in groups if group.arm == study.reference)
@@ -153,7 +154,7 @@ def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group]) -> Itera
     yield "| " + " | ".join(heads) + " |"
     yield "|---" * len(heads) + "|"
     for group in groups:
-        seeds = f"{len(group.seeds)}" + ("" if len(group.seeds) == len(study.seeds) else f" of {len(study.seeds)}")
+        seeds = f"{len(group.seeds)}" + ("" if len(group.seeds) == num_seeds else f" of {num_seeds}")
         cells = [group.arm, str(group.num_frames), f"{group.steps}{'*' if group.is_limited else ''}", seeds]
         cells += [mean_text(group.validation_iou), mean_text(group.scores["iou"]), *_difference(group, reference)]
         cells += [mean_text(group.clean_iou), *(mean_text(group.scores[name]) for name in ("niou", "pd", "fa"))]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from statistics import stdev
 from typing import Any
 
 from pipelines.report.blocks import Block, Cell, Omitted, Section, Table, Text, table
-from pipelines.report.cells import NOTHING, count, difference, mean, number, p_value, word
+from pipelines.report.cells import NOTHING, count, difference, interval_of, mean, number, p_value, word
 from pipelines.report.study import Group, Study, known, labels_cell, seeds_cell
 
+_BESIDE_NOTE = (
+    "Percent and points; Pd at Fa: the best at or below it (10\u207b\u2076) over thresholds of test frames; clean: without test "
+    "frames that have a near duplicate elsewhere. Paired by seed, not corrected for their number."
+)
 _NOTE = (
     "Percent; Fa in 10\u207b\u2076 of all pixels; canonical scores at native size. Mean \u00b1 half the 95 % t interval over "
     "seeds; one or two seeds stand as bare values. Bold: the interval of the paired difference excludes zero. p: two-sided "
@@ -101,6 +106,9 @@ def endpoint(studies: Sequence[Study]) -> Section | Omitted:
             continue
         heads = ("data set", "labels", f"IoU of {entry['chosen']} minus {entry['reference']}", "p", "p, Holm")
         blocks.append(table("Answer of the fresh seeds", heads, rows, "Points of test IoU; 95 % t interval over seeds."))
+        if beside := [row for result in entry["results"] for row in _beside(result)]:
+            heads = ("data set", "asked beside it", entry["reference"], entry["chosen"], "difference")
+            blocks.append(table("The same seeds, exploratory", heads, beside, _BESIDE_NOTE))
     return Section("endpoint", title, "One question, decided before test lists are looked at.", tuple(blocks))
 
 
@@ -108,6 +116,20 @@ def _answer(result: Mapping[str, Any]) -> list[Cell]:
     found = difference(result["differences"], result.get("low"), result.get("high"))
     place = [word(result["dataset"]), labels_cell(result["labels"])]
     return [*place, found, p_value(result.get("p")), p_value(result.get("p_holm"))]
+
+
+def _beside(result: Mapping[str, Any]) -> Iterator[list[Cell]]:
+    """Yield what was asked beside the answer: the arms themselves, how far their seeds spread, and paired differences."""
+    groups, name = result.get("groups"), word(result["dataset"])
+    if groups is None:
+        return
+    iou = [groups[key]["scores"]["iou"] for key in ("reference", "chosen")]
+    yield [name, word("IoU"), *map(mean, iou), NOTHING]
+    if min(map(len, iou)) > 1:
+        yield [name, word("standard deviation of IoU over seeds"), *(number(stdev(values)) for values in iou), NOTHING]
+    for what, values in result["secondary"].items():
+        low, high = interval_of(values) or (None, None)
+        yield [name, word(what), NOTHING, NOTHING, difference(values, low, high)]
 
 
 def cross_sets(studies: Sequence[Study]) -> Section | Omitted:

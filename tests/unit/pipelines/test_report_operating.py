@@ -12,7 +12,7 @@ from finetune.metrics.operating import FA_LADDER
 from pipelines.report.build import build_report
 from pipelines.report.inputs import read_sources
 from pipelines.report.page import render
-from tests.support.reports import study, write, write_evaluation
+from tests.support.reports import ENDPOINT, study, write, write_evaluation
 
 BY_AREA = (("1-4 px", 0, 0.0), ("5-9 px", 20, 0.5), ("10-25 px", 60, 1.0))
 
@@ -109,3 +109,17 @@ def test_a_study_without_points_says_what_would_give_them(tmp_path):
     omitted = {entry.what: entry.why for entry in report.omitted}
     assert "no study or evaluation that keeps operating points" in omitted["Detection against false alarms"]
     assert "no study or evaluation that keeps operating points" in omitted["Detection by target strength and size"]
+
+
+def test_secondary_questions_stand_beside_the_answer(tmp_path):
+    content = content_with_points()
+    group = {"scores": {"iou": [40.0, 42.0, 47.0]}}
+    result = ENDPOINT["results"][0] | {
+        "groups": {"reference": group, "chosen": group},
+        "secondary": {"IoU on nudt": [1.0, 2.0, 3.0]},
+    }
+    content["endpoint"] = ENDPOINT | {"results": [result]}
+    _, beside = blocks(report_of(tmp_path, content), "endpoint", "table")
+    assert beside.heads == ("data set", "asked beside it", "random-matched", "ssl", "difference")
+    assert [row[1].text for row in beside.rows] == ["IoU", "standard deviation of IoU over seeds", "IoU on nudt"]
+    assert beside.rows[1][2].text == "3.61" and beside.rows[2][4].value["mean"] == 2.0

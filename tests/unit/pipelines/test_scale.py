@@ -141,7 +141,7 @@ def test_table_shows_means_and_paired_differences():
             cell = Cell("a", arm, None, 100, seed, FRAMES["a"].of(recipe.arm(arm), None))
             tests[cell] = record("a", iou, clean=iou - 1, other=7.0, collapsed=(arm, seed) == ("many", 2))
     groups = [g for g in groups_of(recipe, FRAMES, tests) if (g.dataset, g.budget) == ("a", "steps")]
-    lines = list(table_of(recipe, "a", groups))
+    lines = list(table_of(recipe, "a", groups, len(recipe.seeds)))
     of_plain, of_many = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])
     half = 4.302652729911275 * 3.0 / math.sqrt(3)
     assert of_plain[:6] == ["plain", "10", "100", "3", f"55.00 ± {half:.2f}", f"53.00 ± {half:.2f}"]
@@ -160,7 +160,7 @@ def test_missing_seeds_are_shown_not_hidden():
         for (arm, seed), iou in done.items()
     }
     plain, many, _, _ = groups_of(recipe, FRAMES, tests)
-    lines = list(table_of(recipe, "a", [plain, many]))
+    lines = list(table_of(recipe, "a", [plain, many], len(recipe.seeds)))
     assert "| 2 of 3 | 52.00, 53.00 | 50.00, 51.00 |" in lines[2] and plain.seeds == (0, 2)
     assert lines[3].split("|")[7].strip() == "", "two pairs have no interval"
 

@@ -192,10 +192,16 @@ def test_fresh_seeds_decide(groups):
     assert {cell.seed for cell in cells} == {10, 11, 12} and len(cells) == 3 * 2 * 2
     assert {(cell.arm, cell.labels) for cell in cells} == {("scratch", 34), ("start", 34)}
     some = {cell: record(cell) for cell in cells if cell.dataset == "a"}
-    (of_a, p_a), (of_b, p_b) = confirm(RECIPE, RECIPE.endpoint, cells, some)
-    assert of_a.low is not None and of_b.low is None and p_a is p_b is None, "Holm waits for both data sets"
+    on_a, on_b = confirm(RECIPE, RECIPE.endpoint, cells, some)
+    assert on_a.comparison.low is not None and on_b.comparison.low is None
+    assert on_a.p_holm is on_b.p_holm is None, "Holm waits for both data sets"
     whole = confirm(RECIPE, RECIPE.endpoint, cells, {cell: record(cell) for cell in cells})
-    assert [p for _, p in whole] == pytest.approx(holm([c.p for c, _ in whole]))
+    assert [found.p_holm for found in whole] == pytest.approx(holm([found.comparison.p for found in whole]))
+    secondary = whole[0].secondary()
+    assert list(secondary) == ["IoU on b", "IoU, clean", "Pd at Fa 20"]
+    for differences in secondary.values():  # the records give all of them the difference in IoU
+        assert differences == pytest.approx(whole[0].comparison.differences)
+    assert json.loads(json.dumps(whole[0].to_dict()))["groups"]["chosen"]["seeds"] == [10, 11, 12]
 
 
 def test_transfer_law_is_fitted_to_the_arms_named():
