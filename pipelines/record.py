@@ -112,7 +112,7 @@ def _study(path: Path, content: Json) -> Iterator[str]:
     yield (
         f"| {reference} | " + " | ".join(mean_text(_group(content, place, reference)["scores"]["iou"]) for place in shown) + " |"
     )
-    for arm in dict.fromkeys(c["arm"] for c in content["comparisons"]):
+    for arm in dict.fromkeys(c["arm"] for c in content["comparisons"] if c["low"] is not None):
         yield f"| {arm} | " + " | ".join(_difference(content, place, arm) for place in shown) + " |"
     yield ""
     yield from _endpoint(content["endpoint"])
@@ -125,7 +125,8 @@ def _endpoint(endpoint: Json | None) -> Iterator[str]:
         if result["low"] is not None:
             labels = "all" if result["labels"] is None else result["labels"]
             what = f"{endpoint['chosen']} minus {endpoint['reference']} on {result['dataset']} at {labels} labels"
-            yield f"Fixed beforehand, with fresh seeds: {what}: {difference_text(result['low'], result['high'])}."
+            answer = f"{difference_text(result['low'], result['high'])} ({len(result['seeds'])} pairs)"
+            yield f"- Fixed beforehand, decided by fresh seeds: {what}: {answer}."
     yield ""
 
 

@@ -39,7 +39,7 @@ STUDY = {
     "groups": [group("scratch", 8, [1.0, 2.0, 3.0]), group("seg", 8, [4.0, 5.0, 6.0]), group("scratch", None, [9.0])],
     "comparisons": [compared(8, 2.5, 3.5), compared(None, None, None)],
     "endpoint": {"chosen": "seg", "reference": "scratch",
-                 "results": [{"dataset": "nuaa", "labels": 8, "low": -1.0, "high": 2.0}]},
+                 "results": [{"dataset": "nuaa", "labels": 8, "low": -1.0, "high": 2.0, "seeds": [7, 8, 9]}]},
 }  # fmt: skip
 COMPARISON = {
     "sets": [
@@ -77,7 +77,10 @@ def test_tables_say_what_the_results_hold(folder):
     assert "| [`acm`](results/acm.json) | sirst-v1 (86) | 3 | 61.2 ± 3.8 | 71.1 ± 3.1 | 92.7 | 63.7 ± 53.8 | - |" in page
     assert "**[worth](results/worth.md)**, 3 seeds, 9 of 12 runs" in page
     assert "| arm | nuaa, 8 labels, steps |\n|---|---|\n| scratch | 2.00 ± 2.48 |\n| seg | **+3.00 [+2.50, +3.50]** |" in page
-    assert "Fixed beforehand, with fresh seeds: seg minus scratch on nuaa at 8 labels: +0.50 [-1.00, +2.00]." in page
+    assert (
+        "- Fixed beforehand, decided by fresh seeds: seg minus scratch on nuaa at 8 labels: +0.50 [-1.00, +2.00] (3 pairs)."
+        in page
+    )
 
 
 def test_a_second_time_changes_nothing_and_check_notices_change(folder):
