@@ -166,6 +166,12 @@ class Study:
         paths = self.source.paths(r"runs/.+/test\.json")
         return {path.removesuffix("/test.json"): self.source.json(path) for path in paths}
 
+    @cached_property
+    def _strata(self) -> tuple[tuple[str, str], ...]:
+        """Return kind and label of every bin of targets that some run tells of."""
+        points = (found for entry in self.source.content["groups"] for found in entry.get("operating") or () if found is not None)
+        return tuple(dict.fromkeys((key, label) for found in points for key in STRATA for label, *_ in found[key]))
+
     def _group(self, entry: Mapping[str, Any]) -> Group:
         seeds = tuple(entry["seeds"])
         scores = {name: tuple(entry["scores"][name]) for name in ("iou", "niou", "pd", "fa")}
@@ -175,6 +181,7 @@ class Study:
                 raise RefusalError(f"{where} must be one a seed, got {len(values)} of {len(seeds)}")
         iou = {"validation": tuple(entry["validation_iou"]), "clean": tuple(entry["clean_iou"])}
         operating = tuple(entry.get("operating") or [None] * len(seeds))
+        strata = {stratum_score(*place): tuple(_share(points, *place) for points in operating) for place in self._strata}
         return Group(
             dataset=entry["dataset"],
             budget=entry["budget"],
@@ -184,7 +191,7 @@ class Study:
             steps=int(entry["steps"]),
             seeds=seeds,
             missing=tuple(seed for seed in self.seeds if seed not in seeds),
-            scores=scores | iou | _strata(operating),
+            scores=scores | iou | strata,
             other_iou={name: tuple(values) for name, values in entry["other_iou"].items()},
             num_collapsed=int(entry["num_collapsed"]),
             is_limited=bool(entry.get("is_limited", False)),
@@ -211,14 +218,8 @@ def stratum_score(key: str, label: str) -> str:
     return f"{key} {label}"
 
 
-def _strata(operating: Sequence[Mapping[str, Any] | None]) -> dict[str, tuple[float | None, ...]]:
-    """Return Pd of each seed in each bin, percent; None where a seed has no operating points or a bin no target."""
-    known_points = [points for points in operating if points is not None]
-    names = {stratum_score(key, label): (key, label) for p in known_points for key in STRATA for label, *_ in p[key]}
-    return {name: tuple(_share(points, *place) for points in operating) for name, place in names.items()}
-
-
 def _share(points: Mapping[str, Any] | None, key: str, label: str) -> float | None:
+    """Return Pd of one seed in one bin, percent; None where it has no operating points or the bin no target."""
     found = () if points is None else (100.0 * hits / total for name, hits, total in points[key] if name == label and total)
     return next(iter(found), None)
 

@@ -93,6 +93,16 @@ def test_a_seed_without_points_is_left_out_and_counted(tmp_path):
     assert "5-9 px: 20 targets" in render(report)
 
 
+def test_a_group_without_any_points_is_drawn_without_them(tmp_path):
+    content = content_with_points()
+    content["groups"][0]["operating"] = [None] * 4
+    report = report_of(tmp_path, content)
+    arm, labels = (content["groups"][0][key] for key in ("arm", "labels"))
+    rows = blocks(report, "pd-fa", "table")[0].rows
+    assert (arm, str(labels)) not in {(row[0].text, row[1].text) for row in rows} and len(rows) == 3 * 5 - 1
+    assert blocks(report, "strata", "panels")[0].figures[0].data[0]["by_area 5-9 px"] == [None] * 4
+
+
 def test_evaluations_draw_each_detector_once_and_every_rule_in_rows(tmp_path):
     report = build_report(read_sources([evaluation_with_points(tmp_path / "eval")]))
     (panels,) = blocks(report, "pd-fa", "panels")
