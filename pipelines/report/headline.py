@@ -101,7 +101,7 @@ def _scale_sentences(study: Study) -> Iterator[str]:
         refused = next((line for curve in curves for line in curve["refusals"]), None)
         if refused is not None:
             yield f"No law of scale is stated for {study.name}: {refused}."
-    ratios = [entry for entry in study.entries("ratios") if finite(entry.get("ratio")) is not None]
+    ratios = [entry for entry in study.entries("ratios") if finite(entry.get("low")) is not None]
     if ratios:
         text = reading(ratios[0])
         yield f"{text[0].upper()}{text[1:]} ({ratios[0]['dataset']})."
