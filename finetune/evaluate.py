@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from finetune.metrics import CurveTally, NativeTally, Scores
@@ -20,9 +18,7 @@ from finetune.train import load_run
 from pretrain.runtime.learner import use_fast_layout
 from synth.errors import SourceError
 from synth.sample import Frame
-from synth.targets import MEASURES, measure_table
-
-_SCR = MEASURES.index("scr_view")
+from synth.targets import measure_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +61,8 @@ def score_run(
     for frame, logits in predict_logits(model, frames, device=device, amp=amp):
         if frame.mask is None:
             raise SourceError(f"frame {frame.id}: has no mask, so nothing can be scored on it; leave it out of the list")
-        targets += native.update(probability_of(logits), frame.mask, frame.id, scr=_scr_of(frame), mask_max=1).targets
+        scr = [target.scr_view for target in measure_targets(frame.levels, frame.mask, frame.max_level)]
+        targets += native.update(probability_of(logits), frame.mask, frame.id, scr=scr, mask_max=1).targets
         curves.update(on_wide_scale(logits), frame.mask, frame.id, mask_max=1)
     clean = None if clean_ids is None else native_scores(native.subset(set(clean_ids)))
     return RunScores(native_scores(native), clean, operating_points(curves.result(), targets))
-
-
-def _scr_of(frame: Frame) -> npt.NDArray[np.float64]:
-    """Return the SCR of each target in raster order of first pixels, float64 (n,)."""
-    table = measure_table(np.ascontiguousarray(frame.levels), np.ascontiguousarray(frame.mask), frame.max_level)
-    return np.asarray(table[:, _SCR])

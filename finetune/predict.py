@@ -16,7 +16,7 @@ from finetune.detectors import Detector
 from finetune.detectors.base import SMALLEST_PX
 from synth.sample import FloatImage, Frame
 
-LARGEST_LOGIT = 1000.0
+WIDEST_LOGIT = 1000.0
 """Log-odds at the ends of the wide scale (our choice): soft IoU drove those of nano networks beyond 300."""
 Logits = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
@@ -64,13 +64,13 @@ def probability_of(logits: Logits) -> Probabilities:
 def on_wide_scale(logits: Logits) -> FloatImage:
     """Return asinh of log-odds scaled to [0, 1], even odds at 0.5; far from them 256 even steps are 6 % each.
 
-    Probabilities, float32 or 16 bits, call a third of the target pixels of such networks equally sure; their curve of Pd against
-    Fa ends there.
+    Probabilities in float32 were 1 exactly at 40 to 57 % of the pixels above 0.5 of three nano networks trained with soft IoU:
+    a curve of Pd against Fa over probabilities ends there.
 
     Args:
         logits: Any shape.
     """
-    scaled: FloatImage = (np.arcsinh(logits) / (2.0 * np.arcsinh(LARGEST_LOGIT)) + 0.5).clip(0.0, 1.0).astype(np.float32)
+    scaled: FloatImage = (np.arcsinh(logits) / (2.0 * np.arcsinh(WIDEST_LOGIT)) + 0.5).clip(0.0, 1.0).astype(np.float32)
     return scaled
 
 

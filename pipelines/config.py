@@ -117,6 +117,7 @@ class _StrictLoader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node as PyYAML does, unless it is an alias, too deep, or one too many."""
         if self.check_event(yaml.events.AliasEvent):
             raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", self._mark())
         self.num_nodes += 1
@@ -132,6 +133,7 @@ class _StrictLoader(yaml.SafeLoader):
         return self.peek_event().start_mark  # type: ignore[no-untyped-call]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Construct a mapping as PyYAML does, unless a key is no plain name or stands twice."""
         seen = set()
         for key_node, _ in node.value:
             key = key_node.value

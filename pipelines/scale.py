@@ -56,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--set", metavar="K=V", dest="overrides", action="append", default=[], help="override a recipe key; repeatable"
     )
     parser.add_argument(
-        "--arms", metavar="A,B", type=lambda text: tuple(text.split(",")), help="work on these arms now, the others another time"
+        "--arms",
+        metavar="A,B",
+        type=lambda text: tuple(text.split(",")),
+        help="train these arms now, beside what an endpoint needs",
     )
     parser.add_argument("--workers", metavar="N", type=int, default=default_workers(), help="runs side by side")
     parser.add_argument(

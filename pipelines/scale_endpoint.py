@@ -14,7 +14,7 @@ from typing import Any
 from finetune.metrics.intervals import holm
 from pipelines.scale_cells import Cell, Frames, cell_of
 from pipelines.scale_recipe import Endpoint, StudyRecipe
-from pipelines.scale_table import MATCHED_FA, Comparison, Group, compare, group_of
+from pipelines.scale_table import MATCHED_FA, Comparison, Group, compare, group_of, paired
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,8 @@ class Confirmation:
         return {name: self._paired(*values) for name, values in sorted(pairs.items())}
 
     def _paired(self, chosen: Sequence[float], reference: Sequence[float]) -> tuple[float, ...]:
-        there = dict(zip(self.reference.seeds, reference, strict=True))
-        found = (v - there[seed] for seed, v in zip(self.chosen.seeds, chosen, strict=True) if seed in there)
-        return tuple(difference for difference in found if math.isfinite(difference))
+        found = paired(self.chosen.seeds, chosen, self.reference.seeds, reference)
+        return tuple(difference for difference in found.values() if math.isfinite(difference))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -147,7 +147,7 @@ def _secondary_lines(study: StudyRecipe, endpoint: Endpoint, confirmation: Confi
     yield from ("", f"- standard deviation of IoU over seeds: {', '.join(spread)}")
     for name, differences in confirmation.secondary().items():
         if len(differences) >= MIN_SEEDS:
-            yield f"- {name}: {difference_text(*seed_interval(differences)[:2])}"
+            yield f"- {name}: {difference_text(*seed_interval(differences))}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from finetune.metrics.intervals import paired_p, seed_interval, smallest_detectable
+from finetune.metrics.operating import pd_at
 from pipelines.scale_cells import Cell, Frames, cell_of
 from pipelines.scale_recipe import StudyRecipe
 
@@ -62,7 +63,7 @@ class Group:
 
     def pd_at(self, fa: float) -> tuple[float, ...]:
         """Return the best Pd of each seed at or below an Fa of the ladder (1e-6), percent; NaN where unknown."""
-        return tuple(_pd_at(points, fa) for points in self.operating)
+        return tuple(pd_at(points, fa) for points in self.operating)
 
     @property
     def is_limited(self) -> bool:
@@ -129,11 +130,6 @@ def group_of(budget: str, cells: Sequence[Cell], tests: Mapping[Cell, Mapping[st
     )
 
 
-def _pd_at(points: Mapping[str, Any] | None, fa: float) -> float:
-    found = None if points is None else points["pd"][points["fa"].index(fa)]
-    return math.nan if found is None else float(found)
-
-
 def _init(origin: Mapping[str, Any]) -> str:
     return " ".join([origin["kind"], *origin.get("objectives", ())])
 
@@ -194,11 +190,17 @@ class Comparison:
     could_see: float | None
 
 
+def paired(
+    seeds: Sequence[int], values: Sequence[float], reference_seeds: Sequence[int], reference: Sequence[float]
+) -> dict[int, float]:
+    """Return seed -> value minus that of the reference, of the seeds that both have."""
+    there = dict(zip(reference_seeds, reference, strict=True))
+    return {seed: value - there[seed] for seed, value in zip(seeds, values, strict=True) if seed in there}
+
+
 def compare(group: Group, reference: Group) -> Comparison:
     """Compare an arm with the reference, on the seeds that both have."""
-    of_reference = dict(zip(reference.seeds, reference.scores["iou"], strict=True))
-    pairs = dict(zip(group.seeds, group.scores["iou"], strict=True))
-    differences = {seed: value - of_reference[seed] for seed, value in pairs.items() if seed in of_reference}
+    differences = paired(group.seeds, group.scores["iou"], reference.seeds, reference.scores["iou"])
     names = (group.dataset, group.budget, group.labels, group.arm, reference.arm)
     values = tuple(differences.values())
     if len(values) < MIN_SEEDS:

@@ -7,7 +7,7 @@ frames describe and choose nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune.metrics.curves import Curves
@@ -38,6 +38,17 @@ def operating_points(curves: Curves, targets: Sequence[TargetOutcome]) -> dict[s
         "by_scr": _counts(by_scr(targets)),
         "scr50": None if math.isnan(half) else half,
     }
+
+
+def pd_at(points: Mapping[str, Any] | None, fa: float) -> float:
+    """Return the best Pd at or below an Fa of the ladder, percent; NaN without points, or without a target.
+
+    Args:
+        points: What :func:`operating_points` returned, or None.
+        fa: False-alarm area, 1e-6.
+    """
+    found = None if points is None else points["pd"][points["fa"].index(fa)]
+    return math.nan if found is None else float(found)
 
 
 def _counts(strata: Sequence[Stratum]) -> list[tuple[str, int, int]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.report.blocks import Block, Cell, Figure, Omitted, Panels, Section, Table, Text, table
-from pipelines.report.cells import NOTHING, count, finite, interval_of, mean, word
-from pipelines.report.charts import Axis, Point, Series, xy_chart
-from pipelines.report.study import Group, Study, known, labels_cell
+from pipelines.report.cells import NOTHING, count, finite, mean, word
+from pipelines.report.charts import Axis, Series, xy_chart
+from pipelines.report.study import Group, Study, known, labels_cell, point_of
 from synth.errors import RecipeError
 
 FORM = "label=PRICE[,synthetic=PRICE][,unit=NAME]"
@@ -142,16 +142,8 @@ def _figure(study: Study, dataset: str, budget: str, prices: Prices) -> Figure:
 
 def _series(study: Study, arm: str, groups: Sequence[Group], prices: Prices) -> Series:
     found = ((_cost(study, group, prices), group) for group in groups)
-    points = [_point(cost, group) for cost, group in found if cost is not None]
+    points = [point_of(cost, group.seeds, group.scores["iou"]) for cost, group in found if cost is not None]
     return Series(arm, study.ink(arm), tuple(sorted(points, key=lambda point: point.x)))
-
-
-def _point(cost: float, group: Group) -> Point:
-    values = known(group.scores["iou"])
-    low, high = interval_of(values) or (None, None)
-    pairs = zip(group.seeds, group.scores["iou"], strict=True)
-    dots = tuple((f"seed {seed}", float(value)) for seed, value in pairs if finite(value) is not None)
-    return Point(cost, math.fsum(values) / len(values), low, high, dots)
 
 
 def _table(study: Study, dataset: str, budget: str, prices: Prices) -> Table:

@@ -10,7 +10,7 @@ from finetune.metrics.intervals import Interval
 from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, table
 from pipelines.report.cells import DASH, NOTHING, count, finite, mean, number, show, span, word
 from pipelines.report.charts import Axis, Point, Row, Series, strip_chart, xy_chart
-from pipelines.report.study import SMOKE_SEEDS, Study, labels_cell
+from pipelines.report.study import SMOKE_SEEDS, Study, dots_of, labels_cell
 from pipelines.scale_laws import Law
 
 _LAW_POINTS = 24
@@ -132,7 +132,7 @@ def _verdict(predicted: Interval, middle: float) -> str:
 
 def _prediction_strip(study: Study, curve: Mapping[str, Any], predicted: Interval) -> Row:
     values, middle = _measured(curve)
-    dots = tuple((f"seed {seed}", value) for seed, value in zip(curve["seeds"], values, strict=True))
+    dots = dots_of(curve["seeds"], values)
     name = f"{curve['arm']} at {labels_cell(curve['sizes'][-1]).text} labels"
     return Row(name, study.ink(curve["arm"]), middle, *predicted, dots, text=_verdict(predicted, middle))
 

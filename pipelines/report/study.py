@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.report.blocks import Cell
+from pipelines.report.cells import finite, interval_of
+from pipelines.report.charts import Point
 from pipelines.report.inputs import Source
 from synth.errors import RefusalError
 
@@ -245,3 +247,16 @@ def labels_cell(labels: float | None) -> Cell:
 def known(values: tuple[Any, ...]) -> list[float]:
     """Return the finite values."""
     return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def dots_of(seeds: Sequence[int], values: Sequence[Any]) -> tuple[tuple[str, float], ...]:
+    """Return the dots of the seeds that have a finite value."""
+    pairs = zip(seeds, values, strict=True)
+    return tuple((f"seed {seed}", float(value)) for seed, value in pairs if finite(value) is not None)
+
+
+def point_of(x: float, seeds: Sequence[int], values: Sequence[Any], flag: str = "") -> Point:
+    """Return mean, t interval and dots of the seeds that have a finite value; at least one has."""
+    dots = dots_of(seeds, values)
+    low, high = interval_of(values) or (None, None)
+    return Point(x, sum(value for _, value in dots) / len(dots), low, high, dots, flag)

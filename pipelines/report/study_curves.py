@@ -8,7 +8,7 @@ from pipelines.report.blocks import Block, Figure, Lines, Omitted, Panels, Secti
 from pipelines.report.cells import finite, interval_of, mean
 from pipelines.report.charts import Axis, Point, Row, Series, strip_chart, xy_chart
 from pipelines.report.law_sections import law_series, stated
-from pipelines.report.study import Group, Study, known
+from pipelines.report.study import Group, Study, dots_of, known, point_of
 
 AXES = {
     "iou": Axis("test IoU, %", within=(0.0, 100.0)),
@@ -94,10 +94,8 @@ def _series(study: Study, arm: str, groups: Sequence[Group], score: str) -> Seri
 
 
 def _point(study: Study, group: Group, score: str) -> Point:
-    values = known(group.scores[score])
-    low, high = interval_of(values) or (None, None)
     flag = "optimisation-limited" if group.is_limited else ""
-    return Point(study.size(group), sum(values) / len(values), low, high, _dots(group, score), flag)
+    return point_of(study.size(group), group.seeds, group.scores[score], flag)
 
 
 def _row(study: Study, group: Group, score: str) -> Row:
@@ -105,12 +103,8 @@ def _row(study: Study, group: Group, score: str) -> Row:
     low, high = interval_of(values) or (None, None)
     text = mean(group.scores[score], 1).text if group.seeds else "not run"
     name = f"{group.arm}, {group.num_frames:,} frames, {group.steps:,} steps"
-    return Row(name, study.ink(group.arm), sum(values) / len(values) if values else None, low, high, _dots(group, score), text)
-
-
-def _dots(group: Group, score: str) -> tuple[tuple[str, float], ...]:
-    pairs = zip(group.seeds, group.scores[score], strict=True)
-    return tuple((f"seed {seed}", float(value)) for seed, value in pairs if finite(value) is not None)
+    middle, dots = sum(values) / len(values) if values else None, dots_of(group.seeds, group.scores[score])
+    return Row(name, study.ink(group.arm), middle, low, high, dots, text)
 
 
 def _data(group: Group, score: str) -> dict[str, object]:

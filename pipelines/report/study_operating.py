@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
+from finetune.metrics.operating import pd_at
 from pipelines.report.blocks import Block, Cell, Figure, Panels, table
 from pipelines.report.cells import difference, finite, interval_of, mean, word
 from pipelines.report.charts import Axis, Point, Series, xy_chart
 from pipelines.report.study import Group, Study, known, labels_cell, stratum_score
 from pipelines.report.study_curves import figure
+from pipelines.scale_table import MATCHED_FA, paired
 
-MATCHED_FA = (5.0, 20.0, 100.0)
+SHOWN_FA = (5.0, MATCHED_FA, 100.0)
 """False-alarm areas, 1e-6, of the table (our choice: published rows lie between 5 and 100)."""
-_PRIMARY_FA = 20.0
 _KEYS = (("by_area", "px"), ("by_scr", "|SCR|"))
 _NOTE = (
     "Percent; best Pd at or below each Fa (10\u207b\u2076 of all pixels) over thresholds on log-odds; mean \u00b1 half the 95 % "
@@ -30,8 +31,8 @@ def pd_fa_blocks(studies: Sequence[Study]) -> Iterator[Block]:
         title = f"{study.name}: {dataset}, {budget}, mean Pd over seeds"
         yield Panels(title, tuple(panel for panel in panels if panel is not None))
         rows = [_matched(group, _reference(study, group, groups)) for group in groups]
-        heads = ["arm", "labels", *(f"Pd at Fa \u2264 {fa:g}" for fa in MATCHED_FA)]
-        heads.append(f"Pd at Fa \u2264 {_PRIMARY_FA:g} minus {study.reference}")
+        heads = ["arm", "labels", *(f"Pd at Fa \u2264 {fa:g}" for fa in SHOWN_FA)]
+        heads.append(f"Pd at Fa \u2264 {MATCHED_FA:g} minus {study.reference}")
         yield table(f"{study.name}: {dataset}, {budget}, Pd at matched Fa", heads, rows, _NOTE)
 
 
@@ -79,8 +80,8 @@ def _fa(group: Group) -> list[float]:
     return list(next(points["fa"] for points in group.operating if points))
 
 
-def _pd_at(group: Group, fa: float) -> tuple[float | None, ...]:
-    return tuple(None if points is None else finite(points["pd"][points["fa"].index(fa)]) for points in group.operating)
+def _pd_at(group: Group, fa: float) -> tuple[float, ...]:
+    return tuple(pd_at(points, fa) for points in group.operating)
 
 
 def _reference(study: Study, group: Group, groups: Sequence[Group]) -> Group | None:
@@ -89,12 +90,11 @@ def _reference(study: Study, group: Group, groups: Sequence[Group]) -> Group | N
 
 
 def _matched(group: Group, reference: Group | None) -> list[Cell]:
-    cells = [word(group.arm), labels_cell(group.labels), *(mean(_pd_at(group, fa), 1) for fa in MATCHED_FA)]
+    cells = [word(group.arm), labels_cell(group.labels), *(mean(_pd_at(group, fa), 1) for fa in SHOWN_FA)]
     if reference is None:
         return [*cells, Cell("", None)]
-    there = dict(zip(reference.seeds, _pd_at(reference, _PRIMARY_FA), strict=True))
-    pairs = [(value, there.get(seed)) for seed, value in zip(group.seeds, _pd_at(group, _PRIMARY_FA), strict=True)]
-    differences = [value - other for value, other in pairs if value is not None and other is not None]
+    pairs = paired(group.seeds, _pd_at(group, MATCHED_FA), reference.seeds, _pd_at(reference, MATCHED_FA))
+    differences = [value for value in pairs.values() if finite(value) is not None]
     low, high = interval_of(differences) or (None, None)
     return [*cells, difference(differences, low, high)]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, Table, Text, table
-from pipelines.report.cells import count, finite, interval_of, mean, number, show, span, word
+from pipelines.report.cells import count, finite, mean, number, show, span, word
 from pipelines.report.charts import Axis, Point, Series, xy_chart
-from pipelines.report.study import SMOKE_SEEDS, Study, labels_cell
+from pipelines.report.study import SMOKE_SEEDS, Study, labels_cell, point_of
 from pipelines.scale_transfer import TransferLaw
 
 _TITLE = "Synthetic frames against labels"
@@ -80,16 +80,10 @@ def _figure(entry: Mapping[str, Any]) -> Figure:
 def _series(entry: Mapping[str, Any], place: int, *, has_line: bool) -> Series:
     """Return the points of one label count."""
     points = tuple(
-        _point(n, by_labels[place], entry["seeds"]) for n, by_labels in zip(entry["synthetic"], entry["errors"], strict=True)
+        point_of(float(n), entry["seeds"], _iou(by_labels[place]))
+        for n, by_labels in zip(entry["synthetic"], entry["errors"], strict=True)
     )
     return Series(_labels_text(entry["labels"][place]), place, points, has_line=has_line)
-
-
-def _point(synthetic: float, errors: Sequence[float], seeds: Sequence[int]) -> Point:
-    values = _iou(errors)
-    low, high = interval_of(values) or (None, None)
-    dots = tuple((f"seed {seed}", value) for seed, value in zip(seeds, values, strict=True))
-    return Point(float(synthetic), math.fsum(values) / len(values), low, high, dots)
 
 
 def _law_series(entry: Mapping[str, Any], law: TransferLaw, place: int) -> Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -73,17 +74,13 @@ def gather_evidence(
     """
     seen: list[_Seen] = []
 
-    def watched(read: Callable[[], SourceFrame]) -> Callable[[], SourceFrame]:
-        def look() -> SourceFrame:
-            source = read()
-            seen.append(_look(source))
-            return source
+    def watch(read: Callable[[], SourceFrame]) -> SourceFrame:
+        source = read()
+        seen.append(_look(source))
+        return source
 
-        return look
-
-    survey = survey_frames(
-        replace(frames, reads=tuple(watched(read) for read in frames.reads)), seed=seed, on_frame=on_frame, stop=stop
-    )
+    watched = replace(frames, reads=tuple(partial(watch, read) for read in frames.reads))
+    survey = survey_frames(watched, seed=seed, on_frame=on_frame, stop=stop)
     tails = np.array([entry.tails_dn for entry in seen], dtype=np.float64).reshape(-1, 2)
     return Evidence(
         survey=survey,

@@ -8,6 +8,7 @@ FOLLOWERS` are moved until both read alike (indirect inference).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -202,14 +203,12 @@ def _rendered(source: Mapping[str, Any], num_frames: int, seed: int) -> FrameSet
     config = SceneConfig.model_validate({**source, "num_frames": num_frames})
     renderer = SceneRenderer(config, seed)
 
-    def reader(index: int) -> Callable[[], SourceFrame]:
-        def read() -> SourceFrame:
-            scene = renderer.render(index)
-            return SourceFrame(Frame(f"scene-{index:06d}", scene.levels, 255, scene.mask), (f"scene-{index:06d}",), True)
+    def read(index: int) -> SourceFrame:
+        scene = renderer.render(index)
+        return SourceFrame(Frame(f"scene-{index:06d}", scene.levels, 255, scene.mask), (f"scene-{index:06d}",), True)
 
-        return read
-
-    return FrameSet("rendered", "scenes of the calibration", None, num_frames, 0, tuple(map(reader, range(num_frames))))
+    reads = tuple(partial(read, index) for index in range(num_frames))
+    return FrameSet("rendered", "scenes of the calibration", None, num_frames, 0, reads)
 
 
 def _ratio(value: float) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +98,12 @@ def store_frames(path: Path, name: str | None = None) -> FrameSet:
     origin_of = _store_origins(store)
     labelled, valid_hw = store.column("sample/labelled"), store.column("sample/valid_hw")
 
-    def reader(index: int) -> Callable[[], SourceFrame]:
-        def read() -> SourceFrame:
-            rows, cols = valid_hw[index].tolist()
-            levels = np.ascontiguousarray(store.images([index])[0][:rows, :cols])
-            mask = np.ascontiguousarray(store.masks([index])[0][:rows, :cols]) if labelled[index] else None
-            frame = Frame(f"sample-{index:06d}", levels, int(np.iinfo(levels.dtype).max), mask)
-            return SourceFrame(frame, *origin_of(index))
-
-        return read
+    def read(index: int) -> SourceFrame:
+        rows, cols = valid_hw[index].tolist()
+        levels = np.ascontiguousarray(store.images([index])[0][:rows, :cols])
+        mask = np.ascontiguousarray(store.masks([index])[0][:rows, :cols]) if labelled[index] else None
+        frame = Frame(f"sample-{index:06d}", levels, int(np.iinfo(levels.dtype).max), mask)
+        return SourceFrame(frame, *origin_of(index))
 
     recipe, content_hash = store.manifest["recipe"]["name"], store.manifest["content_hash"]
     return FrameSet(
@@ -114,7 +112,7 @@ def store_frames(path: Path, name: str | None = None) -> FrameSet:
         split=None,
         num_found=len(store),
         num_bytes=sum(file.stat().st_size for file in (store.path / "image").rglob("*") if file.is_file()),
-        reads=tuple(reader(index) for index in range(len(store))),
+        reads=tuple(partial(read, index) for index in range(len(store))),
     )
 
 
@@ -159,7 +157,7 @@ def folder_frames(
         split=split if corpus.split_list else None,
         num_found=len(corpus),
         num_bytes=sum((corpus.root / ref.image).stat().st_size for ref in corpus.frames),
-        reads=tuple(_corpus_reader(corpus, ref) for ref in corpus.frames),
+        reads=tuple(partial(_read_frame, corpus, ref) for ref in corpus.frames),
     )
 
 
@@ -173,15 +171,12 @@ def check_split(split: str) -> None:
         raise LeakageError(f"--split must be one of {', '.join(SPLITS)} (test lists are never read), got {split}")
 
 
-def _corpus_reader(corpus: Corpus, ref: FrameRef) -> Callable[[], SourceFrame]:
-    def read() -> SourceFrame:
-        frame, hashes = corpus.read_hashed(ref)
-        links = [f"pixels:{hashes.pixels_sha256}", f"plate:{ref.id}"]
-        if ref.sequence:
-            links.append(f"sequence:{corpus.root}/{ref.sequence}")
-        return SourceFrame(frame, tuple(links), painted=False)
-
-    return read
+def _read_frame(corpus: Corpus, ref: FrameRef) -> SourceFrame:
+    frame, hashes = corpus.read_hashed(ref)
+    links = [f"pixels:{hashes.pixels_sha256}", f"plate:{ref.id}"]
+    if ref.sequence:
+        links.append(f"sequence:{corpus.root}/{ref.sequence}")
+    return SourceFrame(frame, tuple(links), painted=False)
 
 
 def _store_origins(store: Store) -> Callable[[int], tuple[tuple[str, ...], bool]]:
