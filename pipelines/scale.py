@@ -15,11 +15,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
+
+from distributed import Client
 
 from finetune.recipe import FinetuneRecipe
 from finetune.sources import training_ids
@@ -33,7 +36,7 @@ from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmatio
 from pipelines.scale_findings import command_of, content_of, findings, read_groups
 from pipelines.scale_page import page_of
 from pipelines.scale_recipe import Arm, DataSet, StudyRecipe
-from pipelines.scale_work import STOP_NAME, Workplace, do_cells, make_stores, print_failures, synthesis_of
+from pipelines.scale_work import STOP_NAME, Workplace, do_cells, do_tasks, make_stores, print_failures, synthesis_of
 from synth import open_corpus
 from synth.corpora.lists import hash_ids
 from synth.errors import RecipeError, RefusalError, SourceError
@@ -44,6 +47,7 @@ from synth.store.files import read_json, write_durably, write_json
 RECIPE_NAME = "recipe.json"
 PROBE_STEPS = 20
 """Steps of the run that times a study (our choice: a second or two of a nano network)."""
+_T = TypeVar("_T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,6 +117,7 @@ def _work(
         failures |= _train(arguments, place, choosing_cells(place.study, cells, labels), stop)
     fresh = _confirmation(place, frames, cells)
     failures |= _train(arguments, place, [*fresh, *_asked(arguments, cells)], stop)
+    failures |= _on_workers(arguments, place.zero_label_tasks([*fresh, *cells]), stop, do_tasks)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
     data = {dataset.name: _identity(place, dataset, frames[dataset.name]) for dataset in place.study.sets}
     write_json(place.out / "study.json", content_of(found, place.out, data))
@@ -124,11 +129,20 @@ def _work(
 
 def _train(arguments: argparse.Namespace, place: Workplace, cells: Sequence[Cell], stop: StopRequest) -> dict[str, Exception]:
     """Do those cells that are not done; return why any failed."""
-    todo = _unfinished(place, cells)
+    return _on_workers(arguments, _unfinished(place, cells), stop, partial(do_cells, place))
+
+
+def _on_workers(
+    arguments: argparse.Namespace,
+    todo: Sequence[_T],
+    stop: StopRequest,
+    work: Callable[[Sequence[_T], Client | None, StopRequest], dict[str, Exception]],
+) -> dict[str, Exception]:
+    """Start no more workers than there is work for, and do it; return why any failed."""
     if not todo or stop():
         return {}
     with open_client(arguments.cluster, min(arguments.workers, len(todo))) as client:
-        return do_cells(place, todo, client, stop)
+        return work(todo, client, stop)
 
 
 def _endpoint_places(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> Mapping[str, int | None] | None:

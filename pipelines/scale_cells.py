@@ -1,7 +1,8 @@
 """The cells of a study: one training run each, and where its parts lie.
 
 OUT/stores/SET-ARM.zarr                      what an arm trains on, when it is made
-OUT/pretrained/SET/ARM/[labels-N/]seed-K     a run of pipelines.pretrain_encoder that cells of the arm start from
+OUT/pretrained/SET/ARM/[labels-N/]seed-K     a run of pipelines.pretrain_encoder that cells of the arm start from, with
+                                             zero_label.json where it finds targets before any fine-tuning
 OUT/runs/SET/ARM/[labels-N/]STEPS/seed-K     a run of pipelines.finetune_detector, with test.json beside its result
 """
 
@@ -16,6 +17,7 @@ from pipelines.scale_recipe import Arm, Budget, StudyRecipe
 from synth.store.files import read_json
 
 TEST_NAME = "test.json"
+ZERO_LABEL_NAME = "zero_label.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def store_path(out: Path, dataset: str, arm: str) -> Path:
 
 
 def pretraining_path(out: Path, study: StudyRecipe, cell: Cell, *, uses_labels: bool) -> Path | None:
-    """Return the pretraining a run starts from, or None; arms with equal pretrainings share that of the first one.
+    """Return the pretraining a run starts from, or None.
 
     Args:
         out: Folder of the study.
@@ -82,12 +84,16 @@ def pretraining_path(out: Path, study: StudyRecipe, cell: Cell, *, uses_labels: 
         cell: The run.
         uses_labels: Whether the pretraining looks at labels, so that each label count has its own.
     """
-    own = study.arm(cell.arm)
-    if own.pretrain is None:
+    if study.arm(cell.arm).pretrain is None:
         return None
-    first = next(a.name for a in study.arms if (a.pretrain, a.pretraining) == (own.pretrain, own.pretraining))
     labels = f"labels-{cell.labels}" if uses_labels and cell.labels is not None else ""
-    return out / "pretrained" / cell.dataset / first / labels / f"seed-{cell.seed}"
+    return out / "pretrained" / cell.dataset / pretraining_arm(study, cell.arm) / labels / f"seed-{cell.seed}"
+
+
+def pretraining_arm(study: StudyRecipe, arm: str) -> str:
+    """Return the arm whose pretrainings an arm starts from: of those with equal ones, the first."""
+    own = study.arm(arm)
+    return next(a.name for a in study.arms if (a.pretrain, a.pretraining) == (own.pretrain, own.pretraining))
 
 
 def steps_of(study: StudyRecipe, budget: Budget, arm: Arm, frames: Frames, labels: int | None = None) -> int:

@@ -16,6 +16,7 @@ from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import Group, comparisons_of, groups_of
 from pipelines.scale_transfer import TransferJudgement
+from pipelines.scale_zero_label import ZeroLabel, zero_labels_of
 from pretrain.runtime.run_dir import ENV_NAME
 from synth import open_store
 from synth.store.files import read_json
@@ -35,6 +36,7 @@ class Findings:
         transfers: Data set, budget, and what may be said of the transfer law there.
         choice: What the endpoint chose, why it could not yet, or None without endpoint.
         confirmed: What the confirmation says on each data set.
+        zero_labels: What pretrained networks find before they are fine-tuned.
         counts: Runs finished and planned.
     """
 
@@ -47,6 +49,7 @@ class Findings:
     transfers: tuple[tuple[str, str, TransferJudgement], ...]
     choice: Choice | str | None
     confirmed: tuple[Confirmation, ...]
+    zero_labels: tuple[ZeroLabel, ...]
     counts: tuple[int, int]
 
 
@@ -88,6 +91,7 @@ def findings(
         transfers=tuple(transfers_of(study, frames, groups)),
         choice=None if endpoint is None else choose(study, endpoint, groups),
         confirmed=() if endpoint is None or not fresh else tuple(confirm(study, endpoint, fresh, tests)),
+        zero_labels=tuple(zero_labels_of(study, out, [*cells, *fresh])),
         counts=(len(_tests(out, cells)) + len(tests), len(cells) + len(fresh)),
     )
 
@@ -121,6 +125,7 @@ def content_of(found: Findings, out: Path, data: Mapping[str, Any]) -> dict[str,
         "ratios": [ratio_dict(study, curve, ratio) for curve, ratio in found.ratios],
         "transfers": [{"dataset": name, "budget": budget} | verdict.to_dict() for name, budget, verdict in found.transfers],
         "endpoint": _endpoint(found),
+        "zero_labels": [entry.to_dict() for entry in found.zero_labels],
     }
 
 

@@ -11,6 +11,7 @@ from pipelines.scale_findings import Findings
 from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import Budget, DataSet, Endpoint, StudyRecipe
 from pipelines.scale_table import MIN_SEEDS, difference_text, table_of
+from pipelines.scale_zero_label import zero_label_lines
 
 _LEGEND = """\
 Every run trains on the training frames without the validation list, takes its last weights or the best on validation as its
@@ -33,6 +34,7 @@ def page_of(found: Findings) -> Iterator[str]:
     yield from (_LEGEND, "", "**Arms**", "")
     yield from (f"- {arm.name}: {arm.about}" for arm in study.arms)
     yield from _endpoint_lines(found)
+    yield from zero_label_lines(found.zero_labels)
     for dataset in study.sets:
         for budget in study.budgets:
             yield from _tables(found, dataset, budget)

@@ -1,4 +1,4 @@
-"""What the workers of a study do: pretrain, or fine-tune and test, unless that is done."""
+"""What the workers of a study do: pretrain, test what was pretrained, or fine-tune and test, unless that is done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from finetune.recipe import FinetuneRecipe
 from pipelines.pretrain_recipe import PretrainRecipe
-from pipelines.scale_cells import TEST_NAME, Cell
+from pipelines.scale_cells import TEST_NAME, ZERO_LABEL_NAME, Cell
+from pretrain.runtime.config import TrainConfig
 from pretrain.runtime.run_dir import RESULT_NAME, RunDirectory
 from synth import open_corpus
 from synth.errors import FoundryError, RefusalError
@@ -165,7 +166,46 @@ class FinetuneTask:
         return {"whole": scores.whole.to_dict(), "clean": clean, "operating": scores.operating}
 
 
-Task = PretrainTask | FinetuneTask
+@dataclass(frozen=True, slots=True)
+class ZeroLabelTask:
+    """A pretraining whose network is tested as it is.
+
+    Attributes:
+        name: Its run directory below OUT, for messages.
+        run: Its run directory, finished.
+        folder: Root folder of its data set: the validation list chooses a threshold, the test list is scored once.
+        train: How it was pretrained, for device and threads.
+    """
+
+    name: str
+    run: str
+    folder: str
+    train: TrainConfig
+
+    def perform(self) -> bool:
+        """Do it; return True."""
+        import torch
+
+        from finetune.probes import find_without_labels
+        from finetune.train import load_run
+        from pretrain.runtime.distributed import joined_world
+        from pretrain.runtime.learner import use_fast_layout
+
+        if Path(self.run, ZERO_LABEL_NAME).is_file():
+            return True
+        torch.set_num_threads(self.train.threads or 1)
+        model, _ = load_run(Path(self.run))
+        lists = (open_corpus(Path(self.folder), split) for split in ("val", "test"))
+        choosing, frames = ([*map(corpus.read, corpus.frames)] for corpus in lists)
+        with joined_world(self.train.device) as world:
+            use_fast_layout(model.to(world.device), world.device)
+            found = find_without_labels(model, choosing, frames, world.device)
+        del found["over_thresholds"]
+        write_json(Path(self.run, ZERO_LABEL_NAME), {"format": 1, "num_frames": len(frames)} | found)
+        return True
+
+
+Task = PretrainTask | ZeroLabelTask | FinetuneTask
 
 
 def perform(task: Task) -> bool:

@@ -19,9 +19,9 @@ from pipelines.config import load_recipe
 from pipelines.evaluate_scores import find_clean_ids
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.progress import progress_bar
-from pipelines.scale_cells import Cell, pretraining_path, store_path
+from pipelines.scale_cells import ZERO_LABEL_NAME, Cell, pretraining_path, store_path
 from pipelines.scale_recipe import Arm, StudyRecipe
-from pipelines.scale_tasks import FinetuneTask, PretrainTask, Task, Tested, perform
+from pipelines.scale_tasks import FinetuneTask, PretrainTask, Task, Tested, ZeroLabelTask, perform
 from pipelines.score_truth import Truth
 from pretrain.runtime.run_dir import RESULT_NAME
 from synth.errors import FoundryError
@@ -89,6 +89,18 @@ class Workplace:
             data=(self.folder(cell.dataset), *others),
             stop_file=str((self.out / STOP_NAME).resolve()),
         )
+
+    def zero_label_tasks(self, cells: Sequence[Cell]) -> list[ZeroLabelTask]:
+        """Return the tests of those finished pretrainings of cells that find targets without having seen a label, once each."""
+        found = {}
+        for cell in cells:
+            run, recipe = self.pretraining_path(cell), self.pretrainings.get(cell.arm)
+            if run is None or recipe is None or recipe.uses_labels or not recipe.finds_targets:
+                continue
+            if (run / RESULT_NAME).is_file() and not (run / ZERO_LABEL_NAME).is_file():
+                name = str(run.relative_to(self.out))
+                found[name] = ZeroLabelTask(name, str(run.resolve()), self.folder(cell.dataset), recipe.train)
+        return list(found.values())
 
     def finetune_task(self, cell: Cell, tests: Mapping[str, Tested]) -> FinetuneTask:
         """Return what the worker of a cell is told."""
@@ -174,11 +186,24 @@ def do_cells(place: Workplace, cells: Sequence[Cell], client: Client | None, sto
             first = {found.name: found for cell in group if (found := place.pretrain_task(cell)) is not None}
             todo = [task for task in first.values() if not Path(task.run, RESULT_NAME).is_file()]
             for work in (todo, [place.finetune_task(cell, tests) for cell in group]):
-                failures |= _do(client, work, stop, advance)
+                failures |= do_tasks(work, client, stop, advance)
     return failures
 
 
-def _do(client: Client | None, tasks: Sequence[Task], stop: StopRequest, advance: Callable[[int], None]) -> dict[str, Exception]:
+def do_tasks(
+    tasks: Sequence[Task], client: Client | None, stop: StopRequest, advance: Callable[[int], None] = lambda _: None
+) -> dict[str, Exception]:
+    """Do tasks, one a worker at a time; one that fails does not stop the others.
+
+    Args:
+        tasks: What to do.
+        client: Of the workers; None works in this process.
+        stop: Asked between tasks.
+        advance: Told the steps of every fine-tuning that ended.
+
+    Returns:
+        Name of a task -> why it failed.
+    """
     failures = {}
     for task, result in _results(client, tasks, stop):
         if isinstance(result, Exception):

@@ -82,6 +82,11 @@ class PretrainSettings(_Config):
         return any(objective_class(objective).needs_pairs for objective in self.objectives)
 
     @property
+    def finds_targets(self) -> bool:
+        """Whether the network learns to find targets."""
+        return any(objective_class(objective).finds_targets for objective in self.objectives)
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of the objectives."""
         return tuple(objective.kind for objective in self.objectives)

@@ -42,8 +42,6 @@ VALIDATION_BATCH = 16
 """Held-out crops computed at once."""
 ZERO_LABEL_THRESHOLD = 0.5
 """Probability above which the untuned network calls a pixel a target: no label has chosen it."""
-_SEGMENTING = frozenset({"seg", "lneg"})
-"""Objectives that train the decoder to find targets."""
 
 
 def pretrain(
@@ -162,7 +160,7 @@ def _conclude(
         "num_features": num,
         "validation": dict(validation),
         "threshold": ZERO_LABEL_THRESHOLD,
-        "warnings": alarms(validation, num, segments=not _SEGMENTING.isdisjoint(settings.kinds)),
+        "warnings": alarms(validation, num, segments=settings.finds_targets),
         "is_collapsed": None,
         "recipe_sha256": recipe_sha256,
     }

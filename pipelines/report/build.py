@@ -18,7 +18,7 @@ from pipelines.report.provenance_sections import commands, provenance
 from pipelines.report.run_sections import compute, environment, runs
 from pipelines.report.study import studies_of
 from pipelines.report.study_curves import curves
-from pipelines.report.study_sections import arms, cross_sets, endpoint
+from pipelines.report.study_sections import arms, cross_sets, endpoint, zero_labels
 from pipelines.report.transfer_sections import transfers
 from synth.errors import RefusalError
 
@@ -49,6 +49,7 @@ def _build(sources: Sequence[Source], prices: Prices | None) -> Report:
         curves(studies),
         arms(studies),
         endpoint(studies),
+        zero_labels(studies),
         laws(studies),
         ratios(studies),
         transfers(studies),

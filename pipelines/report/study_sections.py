@@ -15,6 +15,10 @@ _BESIDE_NOTE = (
     "Percent and points; Pd at Fa: the best at or below it (10\u207b\u2076) over thresholds of test frames; clean: without test "
     "frames that have a near duplicate elsewhere. Paired by seed, not corrected for their number."
 )
+_ZERO_LABEL_NOTE = (
+    "Percent; Fa in 10\u207b\u2076 of all pixels; test list, native size; mean \u00b1 half the 95 % t interval over pretraining "
+    "seeds. At probability 0.5, which no label has chosen; chosen: at the threshold of highest IoU on the validation list."
+)
 _NOTE = (
     "Percent; Fa in 10\u207b\u2076 of all pixels; canonical scores at native size. Mean \u00b1 half the 95 % t interval over "
     "seeds; one or two seeds stand as bare values. Bold: the interval of the paired difference excludes zero. p: two-sided "
@@ -130,6 +134,25 @@ def _beside(result: Mapping[str, Any]) -> Iterator[list[Cell]]:
     for what, values in result["secondary"].items():
         low, high = interval_of(values) or (None, None)
         yield [name, word(what), NOTHING, NOTHING, difference(values, low, high)]
+
+
+def zero_labels(studies: Sequence[Study]) -> Section | Omitted:
+    """Return what pretrained networks find before they are fine-tuned."""
+    title = "Before any fine-tuning"
+    found = [(study, entries) for study in studies if (entries := study.entries("zero_labels"))]
+    if not found:
+        return Omitted(title, "no study that pretrains on synthetic targets was given, or it was made before these were tested")
+    heads = ("data set", "arm", "seeds", "IoU", "nIoU", "Pd", "Fa", "IoU, chosen", "Pd, chosen", "Fa, chosen")
+    blocks: list[Block] = []
+    for study, entries in found:
+        rows = []
+        for entry in entries:
+            cells = [word(entry["dataset"]), word(entry["arm"]), count(len(entry["seeds"]))]
+            cells += [mean(entry["scores"][name]) for name in ("iou", "niou", "pd", "fa")]
+            rows.append([*cells, *(mean(entry["chosen"][name]) for name in ("iou", "pd", "fa"))])
+        blocks.append(table(study.name, heads, rows, _ZERO_LABEL_NOTE))
+    lead = "Maps of pretrained networks, which have seen synthetic targets only and no label."
+    return Section("untuned", title, lead, tuple(blocks))
 
 
 def cross_sets(studies: Sequence[Study]) -> Section | Omitted:

@@ -36,6 +36,7 @@ class Seg(Objective):
     """
 
     uses_decoder: ClassVar[bool] = True
+    finds_targets: ClassVar[bool] = True
 
     def __init__(self, config: SegConfig, model: Segmenter) -> None:
         super().__init__()

@@ -70,6 +70,7 @@ def study(
         "data": {name: {"folder": folder, "train": 256, "test_ids_sha256": name[::-1] * 16} for name, folder in SETS.items()},
         "environments": [{"device": "cpu", "versions": {"python": "3.11.7", "torch": "2.15.0"}}],
         "groups": [], "comparisons": [], "curves": [], "ratios": [], "endpoint": None,
+        "zero_labels": [_zero_label(dataset, seeds) for dataset in SETS] if "ssl" in arms else [],
     }  # fmt: skip
     content["data"]["nuaa"]["test_ids_sha256"] = TEST_IDS
     for dataset in SETS:
@@ -137,6 +138,13 @@ def _ratio(dataset: str, budget: str, size: int) -> dict[str, Any]:
         "ratio": 256.0 / size if bound == ">=" else 1.9, "bound": bound,
         "low": None if bound == ">=" else 0.9 if size == 8 else 1.4, "high": None if bound == ">=" else 2.7,
     }  # fmt: skip
+
+
+def _zero_label(dataset: str, seeds: tuple[int, ...]) -> dict[str, Any]:
+    iou = [10.0 + seed for seed in seeds]
+    scores = {"iou": iou, "niou": [value + 2.0 for value in iou], "pd": [70.0 + v for v in iou], "fa": [9e3 / v for v in iou]}
+    chosen = {name: [1.1 * value for value in values] for name, values in scores.items()}
+    return {"dataset": dataset, "arm": "ssl", "seeds": list(seeds), "scores": scores, "chosen": chosen}
 
 
 ENDPOINT = {

@@ -83,8 +83,8 @@ def test_a_single_evaluation_is_one_too(tmp_path):
 
 def test_all_that_must_be_shown_is_there(report):
     assert [entry.key for entry in report.sections] == [
-        "curves", "arms", "endpoint", "laws", "ratios", "cross", "detectors", "pd-fa", "strata", "pictures", "probes", "realism",
-        "leakage", "runs", "compute", "environment", "provenance", "commands",
+        "curves", "arms", "endpoint", "untuned", "laws", "ratios", "cross", "detectors", "pd-fa", "strata", "pictures", "probes",
+        "realism", "leakage", "runs", "compute", "environment", "provenance", "commands",
     ]  # fmt: skip
     assert {entry.what for entry in report.omitted} == {"Synthetic frames against labels", "Cost curve"}
 
@@ -231,7 +231,7 @@ def test_two_seeds_are_smoke(seeds, is_smoke, tmp_path):
 
 def test_a_study_of_format_1_is_shown_with_what_it_has(tmp_path):
     content = study(sizes=(256,))
-    for key in ("name", "command", "data", "environments", "comparisons", "curves", "ratios", "endpoint"):
+    for key in ("name", "command", "data", "environments", "comparisons", "curves", "ratios", "endpoint", "zero_labels"):
         del content[key]
     for group in content["groups"]:
         for key in ("labels", "loss_slopes", "is_limited", "init"):
@@ -245,8 +245,17 @@ def test_a_study_of_format_1_is_shown_with_what_it_has(tmp_path):
         "Laws of scale",
         "What a start is worth in labels",
         "The primary endpoint",
+        "Before any fine-tuning",
     }
     assert "strip" not in report.headline[0]
+
+
+def test_what_networks_find_before_fine_tuning_stands_by_data_set(report, tmp_path):
+    (table,) = tables(report, "untuned")
+    assert column(table, "data set") == ["nuaa", "nudt"] and column(table, "arm") == ["ssl", "ssl"]
+    assert column(table, "IoU")[0] == "12.00 \u00b1 1.96" and column(table, "IoU, chosen")[0] == "13.20 \u00b1 2.16"
+    bare = build_report(read_sources([write_study(tmp_path / "study", study() | {"zero_labels": []})]))
+    assert "made before these were tested" in {entry.what: entry.why for entry in bare.omitted}["Before any fine-tuning"]
 
 
 def test_values_that_are_none_are_dashes(tmp_path):

@@ -320,6 +320,11 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     ).read_text()
     assert sorted(p.name for p in (tmp_path / "study/pretrained/demo/seg").iterdir())[:2] == ["seed-0", "seed-1"]
     page = (tmp_path / "study/study.md").read_text()
+    (untuned,) = content["zero_labels"]
+    assert (untuned["dataset"], untuned["arm"]) == ("demo", "seg") and set(untuned["seeds"]) <= {0, 1, 7}, "lneg uses labels"
+    assert {0, 1} <= set(untuned["seeds"]) and all(len(values) == len(untuned["seeds"]) for values in untuned["chosen"].values())
+    assert all(0 <= value <= 100 for value in untuned["scores"]["iou"])
+    assert "## Before any fine-tuning" in page and f"| demo | seg | {len(untuned['seeds'])} |" in page
     assert (
         "**4 labels**" in page and "**2 seeds: smoke, not evidence.**" in page and "not enough sizes to state an exponent" in page
     )
