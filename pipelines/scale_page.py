@@ -133,8 +133,10 @@ def _answer(confirmation: Confirmation) -> str:
     pairs = f"{len(comparison.seeds)} pairs"
     if comparison.low is None or comparison.high is None:
         return f"{pairs} so far: no interval yet"
-    corrected = "" if p_holm is None else f" (Holm {p_holm:.4f})"
-    text = f"{difference_text(comparison.low, comparison.high)} points, {pairs}, p {comparison.p:.4f}{corrected}"
+    others = {"Holm": p_holm, "flips of signs": comparison.p_flips}
+    beside = ", ".join(f"{name} {p:.4f}" for name, p in others.items() if p is not None)
+    p_values = f"p {comparison.p:.4f}" + (f" ({beside})" if beside else "")
+    text = f"{difference_text(comparison.low, comparison.high)} points, {pairs}, {p_values}"
     return f"{text}; could see {comparison.could_see:.1f}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from finetune.metrics.intervals import paired_p, seed_interval, smallest_detectable
+from finetune.metrics.intervals import paired_p, seed_interval, sign_flip_p, smallest_detectable
 from finetune.metrics.operating import pd_at
 from pipelines.scale_cells import Cell, Frames, cell_of
 from pipelines.scale_recipe import StudyRecipe
@@ -174,6 +174,7 @@ class Comparison:
         low: Lower end of the 95 % t interval, None for fewer than 3 seeds.
         high: Upper end.
         p: Two-sided p of the paired t test.
+        p_flips: Exact two-sided p over flips of the signs, None below 8 pairs.
         could_see: Smallest mean difference that 80 % of such studies would find.
     """
 
@@ -187,6 +188,7 @@ class Comparison:
     low: float | None
     high: float | None
     p: float | None
+    p_flips: float | None
     could_see: float | None
 
 
@@ -204,9 +206,10 @@ def compare(group: Group, reference: Group) -> Comparison:
     names = (group.dataset, group.budget, group.labels, group.arm, reference.arm)
     values = tuple(differences.values())
     if len(values) < MIN_SEEDS:
-        return Comparison(*names, tuple(differences), values, None, None, None, None)
+        return Comparison(*names, tuple(differences), values, None, None, None, None, None)
     low, high = seed_interval(values)
-    return Comparison(*names, tuple(differences), values, low, high, paired_p(values), smallest_detectable(values))
+    p_values = paired_p(values), sign_flip_p(values)
+    return Comparison(*names, tuple(differences), values, low, high, *p_values, smallest_detectable(values))
 
 
 def comparisons_of(study: StudyRecipe, groups: Sequence[Group]) -> Iterator[Comparison]:

@@ -22,6 +22,8 @@ Z_95 = 1.96
 """Normal quantile of two-sided 95 % intervals."""
 NUM_RESAMPLES = 2000
 """Bootstrap resamples (our choice): the 2.5 % point has 50 below it."""
+FLIPPED_PAIRS = range(8, 21)
+"""Numbers of pairs whose signs are flipped (our choice): 5 pairs cannot come below 0.06, 8 below 0.008; 20 have 2^20 flips."""
 _RESAMPLES_AT_ONCE = 250  # bounds memory: 250 x 1327 frames of float64 are 2.7 MB
 
 ScoreFunction = Callable[[FloatArray], Mapping[str, FloatArray]]
@@ -89,6 +91,27 @@ def paired_p(differences: Sequence[float]) -> float:
     if spread == 0.0:
         return 1.0 if mean == 0.0 else 0.0
     return 2.0 * float(stdtr(num - 1, -abs(mean) / (spread / math.sqrt(num))))
+
+
+def sign_flip_p(differences: Sequence[float]) -> float | None:
+    """Return the exact two-sided p that paired differences are symmetric about zero, from all flips of their signs.
+
+    It assumes no distribution; beside :func:`paired_p` it tells whether that one rests on the bell shape.
+
+    Args:
+        differences: One a seed.
+
+    Returns:
+        Share of all flips whose sum is as far from zero, the given one included; None outside ``FLIPPED_PAIRS``.
+    """
+    if len(differences) not in FLIPPED_PAIRS:
+        return None
+    sums = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    given = abs(math.fsum(differences))
+    slack = 1e-9 * math.fsum(map(abs, differences))  # sums of equal size differ by their rounding
+    return float((np.abs(sums) >= given - slack).mean())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -15,6 +15,9 @@ _BESIDE_NOTE = (
     "Percent and points; Pd at Fa: the best at or below it (10\u207b\u2076) over thresholds of test frames; clean: without test "
     "frames that have a near duplicate elsewhere. Paired by seed, not corrected for their number."
 )
+_ANSWER_NOTE = (
+    "Points of test IoU; 95 % t interval over seeds; p: paired t test; flips: exact over flips of the signs, from 8 pairs on."
+)
 _ZERO_LABEL_NOTE = (
     "Percent; Fa in 10\u207b\u2076 of all pixels; test list, native size; mean \u00b1 half the 95 % t interval over pretraining "
     "seeds. At probability 0.5, which no label has chosen; chosen: at the threshold of highest IoU on the validation list."
@@ -108,8 +111,8 @@ def endpoint(studies: Sequence[Study]) -> Section | Omitted:
         if not rows:
             blocks.append(Text(f"{study.name}: the fresh seeds are not finished; there is no answer yet.", is_warning=True))
             continue
-        heads = ("data set", "labels", f"IoU of {entry['chosen']} minus {entry['reference']}", "p", "p, Holm")
-        blocks.append(table("Answer of the fresh seeds", heads, rows, "Points of test IoU; 95 % t interval over seeds."))
+        heads = ("data set", "labels", f"IoU of {entry['chosen']} minus {entry['reference']}", "p", "p, Holm", "p, flips")
+        blocks.append(table("Answer of the fresh seeds", heads, rows, _ANSWER_NOTE))
         if beside := [row for result in entry["results"] for row in _beside(result)]:
             heads = ("data set", "asked beside it", entry["reference"], entry["chosen"], "difference")
             blocks.append(table("The same seeds, exploratory", heads, beside, _BESIDE_NOTE))
@@ -119,7 +122,7 @@ def endpoint(studies: Sequence[Study]) -> Section | Omitted:
 def _answer(result: Mapping[str, Any]) -> list[Cell]:
     found = difference(result["differences"], result.get("low"), result.get("high"))
     place = [word(result["dataset"]), labels_cell(result["labels"])]
-    return [*place, found, p_value(result.get("p")), p_value(result.get("p_holm"))]
+    return [*place, found, *(p_value(result.get(key)) for key in ("p", "p_holm", "p_flips"))]
 
 
 def _beside(result: Mapping[str, Any]) -> Iterator[list[Cell]]:

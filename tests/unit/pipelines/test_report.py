@@ -415,6 +415,7 @@ def test_the_endpoint_names_both_sets_of_seeds(report):
     text = next(block for block in section(report, "endpoint").blocks if block.kind == "text").text
     assert "Chosen on validation with seeds 0, 1, 2, 3, 4: ssl" in text and "fresh seeds 10, 11, 12" in text
     assert column(tables(report, "endpoint")[0], "p, Holm") == [f"{entry['p_holm']:.3f}" for entry in ENDPOINT["results"]]
+    assert column(tables(report, "endpoint")[0], "p, flips") == ["0.008", "\u2013"], "the other one has none"
 
 
 @pytest.mark.parametrize(

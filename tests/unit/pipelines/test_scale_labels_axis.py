@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from finetune.metrics.intervals import holm, paired_p
+from finetune.metrics.intervals import holm
 from pipelines.scale_cells import Frames, cell_of, cells_of
 from pipelines.scale_curves import _price, curves_of, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells, places
@@ -20,7 +20,6 @@ from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
 from pipelines.scale_tasks import loss_slope
 from synth.corpora.lists import hash_ids
-from synth.errors import RecipeError
 from tests.support.builders import scene, write_corpus
 from tests.support.cli import call
 
@@ -230,20 +229,6 @@ def test_transfer_law_is_fitted_to_the_arms_named():
     (_, _, refused), _ = transfers_of(recipe, frames, tuple(groups_of(recipe, frames, limited)))
     assert refused.law is None and "1000 synthetic frames and 8 labels had not converged" in refused.sentences[0]
     assert list(transfers_of(recipe, frames, tuple(groups_of(recipe, frames, {})))) == []
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
-
-
-def test_paired_p_by_hand():
-    """Student, two-sided: t = 2.0 with 4 degrees of freedom has p = 0.1161."""
-    values = [v + 2.0 * math.sqrt(2.5) / math.sqrt(5) for v in (-2.0, -1.0, 0.0, 1.0, 2.0)]
-    assert paired_p(values) == pytest.approx(0.1161, abs=1e-4)
-    assert paired_p([0.0] * 3) == 1.0 and paired_p([1.0] * 3) == 0.0
-    with pytest.raises(RecipeError, match="at least 3 pairs, got 2"):
-        paired_p([1.0, 2.0])
 
 
 def test_loss_slope_is_the_share_of_the_fall_that_the_end_brings():

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from finetune.metrics.intervals import bootstrap, bootstrap_difference, noise_floor, seed_interval, wilson
+from finetune.metrics.intervals import (
+    bootstrap,
+    bootstrap_difference,
+    holm,
+    noise_floor,
+    paired_p,
+    seed_interval,
+    sign_flip_p,
+    wilson,
+)
 from finetune.metrics.native import NativeTally
 from synth.errors import RecipeError
 from synth.rng import Stream, keyed_generator
@@ -34,6 +46,32 @@ def test_seed_interval_is_the_t_formula():
     assert seed_interval(values) == pytest.approx((np.mean(values) - half, np.mean(values) + half), abs=1e-7)
     with pytest.raises(RecipeError, match="at least 3 seeds, got 2"):
         seed_interval([1.0, 2.0])
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
+
+
+def test_paired_p_by_hand():
+    """Student, two-sided: t = 2.0 with 4 degrees of freedom has p = 0.1161."""
+    values = [v + 2.0 * math.sqrt(2.5) / math.sqrt(5) for v in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+    assert paired_p(values) == pytest.approx(0.1161, abs=1e-4)
+    assert paired_p([0.0] * 3) == 1.0 and paired_p([1.0] * 3) == 0.0
+    with pytest.raises(RecipeError, match="at least 3 pairs, got 2"):
+        paired_p([1.0, 2.0])
+
+
+@given(st.lists(st.integers(-5, 5), min_size=8, max_size=9))
+def test_sign_flips_are_counted(differences):
+    """Against every flip, one by one, in whole numbers."""
+    sums = [sum(map(int.__mul__, signs, differences)) for signs in product((-1, 1), repeat=len(differences))]
+    assert sign_flip_p(differences) == sum(abs(flipped) >= abs(sum(differences)) for flipped in sums) / len(sums)
+    assert sign_flip_p([0.1 * d for d in differences]) == sign_flip_p(differences), "ties are ties in floats, too"
+
+
+def test_sign_flips_need_eight_pairs():
+    assert sign_flip_p([1.0] * 7) is None and sign_flip_p([1.0] * 8) == 2 / 256 and sign_flip_p([1.0] * 21) is None
 
 
 def tally_of(hits):
