@@ -60,7 +60,7 @@ class Benchmark:
             "load_before": [round(value, 2) for value in os.getloadavg()],
             "system": f"{platform.system()} {platform.machine()}",
             "versions": {"python": platform.python_version()} | {package: version(package) for package in _VERSIONS_OF},
-        }
+        } | _about_torch()
         print(f"{self._about['command']}: {self._about['cpu']}, {self._about['cores']} cores, load {self._about['load_before']}")
 
     def section(self, title: str) -> None:
@@ -116,6 +116,15 @@ def _rounded(value: float) -> float | int:
     """Return four significant digits."""
     rounded = float(f"{value:.4g}")
     return int(rounded) if abs(rounded) >= 1000 else rounded
+
+
+def _about_torch() -> dict[str, object]:
+    """Return torch's version and the GPU, where a benchmark has imported the one and there is the other."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    return {"torch": torch.__version__} | gpu
 
 
 def _cpu_model() -> str:

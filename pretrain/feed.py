@@ -141,7 +141,7 @@ class Feed:
             images_B1HW=view.images_BHW[:, None],
             masks_B1HW=view.masks_BHW[:, None],
             valid_B1HW=view.valid_BHW[:, None],
-            is_labelled_B=torch.from_numpy(labelled).to(self._device),
+            is_labelled_B=torch.from_numpy(labelled).to(self._device, non_blocking=True),
             positions=positions,
             sources=sources,
             indices=np.concatenate([share.indices for share in shares])[order],

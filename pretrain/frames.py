@@ -7,7 +7,7 @@ are asked for. Frames keep their native size: smaller ones stand at the top left
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -269,11 +269,17 @@ def pool_of_store(
 
 
 def _load(store: Store, device: torch.device | str) -> ResidentPixels:
-    """Read a whole store, one block after the other."""
-    blocks = [np.arange(first, min(first + READ_BLOCK, len(store))) for first in range(0, len(store), READ_BLOCK)]
-    images = torch.cat([torch.from_numpy(store.images(block)).to(device) for block in blocks])
-    masks = torch.cat([torch.from_numpy(store.masks(block)).to(device) for block in blocks])
-    return ResidentPixels(images, masks)
+    """Read a whole store, one block after the other, to where it will stay: the device never holds it twice."""
+    return ResidentPixels(*(_read_blocks(read, len(store), device) for read in (store.images, store.masks)))
+
+
+def _read_blocks(read: Callable[[Indices], npt.NDArray[Any]], length: int, device: torch.device | str) -> Tensor:
+    first_one = torch.from_numpy(read(np.arange(1)))
+    whole = torch.empty((length, *first_one.shape[1:]), dtype=first_one.dtype, device=device)
+    for first in range(0, length, READ_BLOCK):
+        block = np.arange(first, min(first + READ_BLOCK, length))
+        whole[first : first + READ_BLOCK].copy_(torch.from_numpy(read(block)))
+    return whole
 
 
 def _offsets(counts: Sequence[int] | Indices) -> Indices:

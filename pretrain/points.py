@@ -55,7 +55,7 @@ def draw_points(composed: Composed, num: int, num_hard: int) -> Points:
     numbers = np.arange(max(num - num_slots - num_hard, 0))
     keys = composed.positions[:, None, None], _POINTS + numbers[:, None], np.arange(2)
     uniforms = keyed_uniforms(composed.seed, Stream.INSERTION, *keys)
-    drawn = torch.from_numpy((uniforms * np.array(hw)).astype(np.int64)).to(device)
+    drawn = torch.from_numpy((uniforms * np.array(hw)).astype(np.int64)).to(device, non_blocking=True)
     is_free = is_background.flatten(1).gather(1, drawn[..., 0] * hw[1] + drawn[..., 1])
     is_target = functional.pad(composed.is_target_BS, (0, num_hard + len(numbers)))
     return Points(
@@ -84,7 +84,7 @@ def sample_maps(maps: Sequence[Tensor], strides: Sequence[int], points_BN2: Tens
     for index, (features, stride) in enumerate(zip(maps, strides, strict=True)):
         if stride > largest_stride and index > 0:
             continue
-        cells = torch.tensor(features.shape[-2:], device=points_BN2.device, dtype=torch.float32)
+        cells = torch.tensor(features.shape[-2:], dtype=torch.float32).to(points_BN2.device, non_blocking=True)
         grid = 2 * points_BN2 / (stride * (cells - 1).clamp(min=1)) - 1
         sampled = functional.grid_sample(features.float(), grid.flip(2)[:, None], padding_mode="border", align_corners=True)
         found.append(sampled[:, :, 0].transpose(1, 2))

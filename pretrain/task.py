@@ -6,6 +6,7 @@ Shapes: B views, S slots of a view, N points, D features.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,11 @@ class PretrainModel(nn.Module):
         """The network by its contract."""
         segmenter: Segmenter = self.segmenter  # type: ignore[assignment]
         return segmenter
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the network alone: torch 2.15 fails on what objectives draw on the host. Arguments as torch's."""
+        for part in (self.segmenter, self.network.backbone):  # objectives call the one or the other
+            part.compile(*args, **kwargs)
 
     def forward(self, composed: Composed, step: int) -> dict[str, Tensor]:
         """Return the weighted parts of all objectives, float32 scalars named ``kind_part``."""

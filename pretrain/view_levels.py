@@ -42,8 +42,8 @@ def change_levels(images_BHW: Tensor, config: Radiometry, seed: int, stream: Str
         images = images + spread(config.offset * both_ways(drawn(Draw.OFFSET)))
     for name, size_hw in (("grain", hw), ("columns", (1, hw[1]))):
         if sigma := getattr(config, name):
-            keys = normal_keys(seed, stream, positions, np.int64(Draw[f"{name.upper()}_KEY"]))
-            images = images + spread(sigma * drawn(Draw[name.upper()])) * keyed_normals(keys.to(device), size_hw)
+            keys = normal_keys(seed, stream, positions, np.int64(Draw[f"{name.upper()}_KEY"])).to(device, non_blocking=True)
+            images = images + spread(sigma * drawn(Draw[name.upper()])) * keyed_normals(keys, size_hw)
     return images.clamp(0.0, 1.0)
 
 

@@ -56,7 +56,7 @@ class View:
         """
         if len(views) == 1:
             return views[0]
-        on_device = torch.from_numpy(order).to(views[0].images_BHW.device)
+        on_device = torch.from_numpy(order).to(views[0].images_BHW.device, non_blocking=True)
         return View(
             images_BHW=torch.cat([view.images_BHW for view in views]).index_select(0, on_device),
             masks_BHW=torch.cat([view.masks_BHW for view in views]).index_select(0, on_device),

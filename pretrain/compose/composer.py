@@ -138,7 +138,8 @@ class Composer:
         """Return what each slot adds per unit of height, the same with shuffled targets, and the masks of targets."""
         device, shape = images.device, squares_BSPP.shape
         offset = plan.centres_rc - np.floor(plan.centres_rc + 0.5)
-        keys = normal_keys(self._seed, Stream.INSERTION, positions[:, None], _STAMPS + np.arange(shape[1])).to(device).flatten()
+        keys = normal_keys(self._seed, Stream.INSERTION, positions[:, None], _STAMPS + np.arange(shape[1]))
+        keys = keys.to(device, non_blocking=True).flatten()
         here = squares_BSPP.flatten(0, 1)
         there = cut_squares(images, _tensor(plan.from_rc.astype(np.int64), device)).flatten(0, 1)
         profiles = gaussian_stamps(*(_floats(part, device).flatten(0, 1) for part in (offset, plan.sigmas_px, plan.angle)))
@@ -165,7 +166,7 @@ class Composer:
             return images_BHW.clamp(0.0, 1.0)
         device, hw = images_BHW.device, (images_BHW.shape[1], images_BHW.shape[2])
         sigma = self._config.grain * keyed_uniforms(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE))
-        keys = normal_keys(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE + 1)).to(device)
+        keys = normal_keys(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE + 1)).to(device, non_blocking=True)
         return (images_BHW + _floats(sigma, device)[:, None, None] * keyed_normals(keys, hw)).clamp(0.0, 1.0)
 
     def _view(self, images_BHW: Tensor, batch: Batch, number: int) -> Tensor:

@@ -47,7 +47,7 @@ class NoiseWindows:
             pools_B: int64, number of each view's pool.
             uniforms_BT: Draws in [0, 1).
         """
-        first = torch.from_numpy(self.first).to(pools_B.device)
+        first = torch.from_numpy(self.first).to(pools_B.device, non_blocking=True)
         counts = first.diff()[pools_B]
         chosen = first[pools_B][:, None] + (uniforms_BT * counts[:, None]).long()
         return chosen.clamp(max=len(self.windows_MSS) - 1), counts > 0
@@ -94,7 +94,8 @@ def tile_noise(tiles_BTSS: Tensor, turns_BT: Tensor, hw: tuple[int, int]) -> Ten
         hw: Size of the views.
     """
     num_views, side = len(tiles_BTSS), tiles_BTSS.shape[2]
-    turned = turn_views(tiles_BTSS.flatten(0, 1)[:, None], TURNS.to(tiles_BTSS.device)[turns_BT.flatten()])
+    turns = TURNS.to(tiles_BTSS.device, non_blocking=True)
+    turned = turn_views(tiles_BTSS.flatten(0, 1)[:, None], turns[turns_BT.flatten()])
     across = -(-hw[1] // side)
     grid = turned.view(num_views, -1, across, side, side).permute(0, 1, 3, 2, 4)
     return grid.reshape(num_views, -1, across * side)[:, : hw[0], : hw[1]]
@@ -106,6 +107,6 @@ def estimate_grain(images_BHW: Tensor) -> Tensor:
     The second difference along both axes leaves neither level, slope nor straight edges (Immerkaer, CVIU 1996, whose kernel of
     norm 6 this is); its median instead of the mean keeps targets and clouds out.
     """
-    kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]], device=images_BHW.device) / 6.0
-    rest = functional.conv2d(images_BHW[:, None], kernel[None, None]).abs().flatten(1)
+    kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6.0
+    rest = functional.conv2d(images_BHW[:, None], kernel[None, None].to(images_BHW.device, non_blocking=True)).abs().flatten(1)
     return (rest.median(1).values / _NORMAL_MEDIAN).clamp(min=LEAST_GRAIN)

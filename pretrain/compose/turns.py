@@ -19,6 +19,6 @@ def turn_views(maps_BCHW: Tensor, turns_B3: Tensor) -> Tensor:
 
 def turn_points(points_BN2: Tensor, turns_B3: Tensor, hw: tuple[int, int]) -> Tensor:
     """Return where the points of each view lie after :func:`turn_views`: rows and columns, px."""
-    last = torch.tensor(hw, device=points_BN2.device, dtype=points_BN2.dtype) - 1
+    last = torch.tensor(hw, dtype=points_BN2.dtype).to(points_BN2.device, non_blocking=True) - 1
     turned = torch.where(turns_B3[:, None, :2], last - points_BN2, points_BN2)
     return torch.where(turns_B3[:, None, 2:], turned.flip(2), turned)

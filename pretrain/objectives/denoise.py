@@ -98,7 +98,7 @@ def draw_noise(composed: Composed, number: int) -> Tensor:
         return white
     count = num_tiles(recorded.windows_MSS.shape[1], composed.hw)
     windows, turns = draw_uniforms(composed, Purpose.NOISE_WINDOWS, 4 * count).view(-1, 2, 2, count)[:, number].unbind(1)
-    sources = torch.from_numpy(composed.batch.sources).to(white.device)
+    sources = torch.from_numpy(composed.batch.sources).to(white.device, non_blocking=True)
     chosen_BT, has_any_B = recorded.chosen(sources, windows)
     tiled = tile_noise(recorded.windows_MSS[chosen_BT], (8 * turns).long(), composed.hw)
     return torch.where(has_any_B[:, None, None], tiled, white)

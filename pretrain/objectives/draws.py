@@ -46,4 +46,4 @@ def draw_normals(composed: Composed, purpose: Purpose, number: int = 0) -> Tenso
         number: Which of several fields.
     """
     keys = normal_keys(composed.seed, Stream.OBJECTIVE, composed.positions, int(purpose), number)
-    return keyed_normals(keys.to(composed.images_B1HW.device), composed.hw)
+    return keyed_normals(keys.to(composed.images_B1HW.device, non_blocking=True), composed.hw)

@@ -121,7 +121,7 @@ def replace_masked(images_B1HW: Tensor, masked_B1HW: Tensor) -> Tensor:
 def high_pass(images_B1HW: Tensor) -> Tensor:
     """Return views less their Gaussian mean of sigma ``HIGH_PASS_SIGMA_PX``, borders reflected; float32."""
     taps = [math.exp(-0.5 * (step / HIGH_PASS_SIGMA_PX) ** 2) for step in range(-_REACH_PX, _REACH_PX + 1)]
-    kernel = torch.tensor(taps, device=images_B1HW.device) / sum(taps)
+    kernel = (torch.tensor(taps) / sum(taps)).to(images_B1HW.device, non_blocking=True)
     wide = functional.pad(images_B1HW, (_REACH_PX,) * 4, mode="reflect")
     rows = functional.conv2d(wide, kernel.view(1, 1, -1, 1))
     return images_B1HW - functional.conv2d(rows, kernel.view(1, 1, 1, -1))

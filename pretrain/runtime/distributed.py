@@ -66,7 +66,9 @@ def joined_world(device: Literal["auto", "cpu", "cuda"] = "auto") -> Iterator[Wo
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=size)
+        distributed.init_process_group("nccl", rank=rank, world_size=size, device_id=chosen)  # barriers ask which GPU is theirs
+    else:
+        distributed.init_process_group("gloo", rank=rank, world_size=size)
     try:
         yield World(chosen, rank, size)
     finally:

@@ -28,8 +28,9 @@ def move_average(state: Mapping[str, Tensor], present: Mapping[str, Tensor], dec
     weight = 1 - min(decay, (1 + step) / (10 + step))
     averaged = [name for name, tensor in state.items() if tensor.is_floating_point()]
     torch._foreach_lerp_([state[n] for n in averaged], [present[n].detach() for n in averaged], weight)
-    for name in state.keys() - set(averaged):
-        state[name].copy_(present[name])
+    counters = [name for name, tensor in state.items() if not tensor.is_floating_point()]
+    if counters:
+        torch._foreach_copy_([state[n] for n in counters], [present[n] for n in counters])
 
 
 class ModelAverage:

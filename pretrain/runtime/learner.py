@@ -125,7 +125,7 @@ class Learner:
             for name, value in self._add_gradient(batch, step, is_last=part + 1 == self._config.accumulation).items():
                 sums[name] = sums[name] + value if name in sums else value
         norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.optimizer.clip_norm or math.inf)
-        told = torch.tensor(float(should_stop()), device=norm.device)
+        told = torch.full_like(norm, float(should_stop()))
         *means, grad_norm, stop = (self._world.sum(torch.stack([*sums.values(), norm, told])) / self._world.size).tolist()
         is_finite = all(map(math.isfinite, (*means, grad_norm)))
         if is_finite:

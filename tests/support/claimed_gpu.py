@@ -1,8 +1,8 @@
 """A GPU that is only claimed: tensors compute on the CPU and say that they are on ``cuda:0``.
 
 Inside :func:`claimed_gpu` every tensor remembers where it would be: ``.to("cuda")`` and factories with ``device=`` put it on the
-GPU, everything else is made on the CPU, results follow their operands. Operands on two devices and a numpy view of a tensor on the
-GPU are refused. CUDA lets more pass (numbers in CPU tensors, indices on the CPU); each costs a copy, so both are refused here.
+GPU, everything else is made on the CPU, results follow their operands. Operands on two devices and numpy's view of a tensor on
+the GPU are refused. CUDA lets numbers and indices on the CPU pass; each costs a copy, so both are refused here.
 
 Not seen: kernels with their numbers and speed, which operations CUDA's autocast picks (the CPU's stands in for it), and tensors
 that library functions make inside. Built on ``torch.overrides.TorchFunctionMode`` and attributes of tensors alone.
@@ -26,10 +26,16 @@ _WAITS = frozenset(
     ("item", "tolist", "nonzero", "argwhere", "masked_select", "unique", "__bool__", "__float__", "__int__", "__index__")
 )
 """Functions whose result the host waits for, besides copies to the CPU and indexing by a mask."""
-_ACROSS = frozenset(("copy_", "data.__set__", "device.__get__", "is_cuda.__get__", "is_cpu.__get__"))
-"""Functions that may be given tensors of two devices."""
+_UPLOADS = frozenset(("to", "cuda", "tensor", "as_tensor"))
+"""Functions that copy from the CPU to the GPU, and wait for that unless told ``non_blocking``."""
 _REFUSED = frozenset(("numpy", "__array__"))
 """Functions that want a tensor on the CPU."""
+_ASKED = {
+    "device.__get__": lambda device: device,
+    "is_cuda.__get__": lambda device: device == GPU,
+    "is_cpu.__get__": lambda device: device == CPU,
+}
+"""Attributes that say where a tensor is."""
 
 
 class DeviceMismatchError(RuntimeError):
@@ -51,20 +57,22 @@ class ClaimedGpu(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         name, kwargs = _name_of(func), kwargs or {}
+        if _is_housekeeping(name):
+            return func(*args, **kwargs)
         given = list(_tensors((args, kwargs)))
         on_gpu = [tensor for tensor in given if is_claimed(tensor)]
-        if name == "device.__get__":
-            return GPU if on_gpu else CPU
-        if name in ("is_cuda.__get__", "is_cpu.__get__"):
-            return bool(on_gpu) == (name == "is_cuda.__get__")
-        if name == "data.__set__":
-            func(*args)
-            return _claim(args[0], is_claimed(args[1]))
+        if name in _ASKED:
+            return _ASKED[name](GPU if on_gpu else CPU)
+        if name == "__reduce_ex__":  # saved like a tensor of the CPU, where loading puts it
+            return func(args[0].detach().clone(), *args[1:])
+        if name in ("copy_", "data.__set__"):  # from any device; new data are where they come from
+            func(*args, **kwargs)
+            return _claim(args[0], is_claimed(args[name == "data.__set__"]))
         _check(name, given, on_gpu)
         asked, args, kwargs = _asked_device(name, args, kwargs)
-        if on_gpu and (name in _WAITS or asked == "cpu" or (name == "__getitem__" and _holds_mask(args[1]))):
+        if _waits(name, args, kwargs, asked, bool(on_gpu)):
             self.waits[name] += 1
-        result = args[0] if name in ("cpu", "cuda", "pin_memory") else func(*args, **kwargs)
+        result = args[0] if name in ("cpu", "cuda") else func(*args, **kwargs)
         if asked is not None and given and bool(on_gpu) != (asked == "cuda"):
             self.uploads += asked == "cuda"
             result = result.clone() if result is args[0] else result
@@ -75,11 +83,7 @@ class ClaimedGpu(TorchFunctionMode):
 def claimed_gpu() -> Iterator[ClaimedGpu]:
     """Claim a GPU within a block; autocast for it is that of the CPU."""
     plain = torch.autocast
-
-    def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
-        return plain("cpu", *args, **kwargs)
-
-    with mock.patch.object(torch, "autocast", autocast), ClaimedGpu() as gpu:
+    with mock.patch.object(torch, "autocast", lambda _, *args, **kwargs: plain("cpu", *args, **kwargs)), ClaimedGpu() as gpu:
         yield gpu
 
 
@@ -96,11 +100,24 @@ def _claim(result: Any, is_on_gpu: bool) -> Any:
 
 def _check(name: str, given: list[Tensor], on_gpu: list[Tensor]) -> None:
     """Refuse what CUDA would not do."""
-    if on_gpu and len(on_gpu) < len(given) and name not in _ACROSS:
+    stray = [tensor for tensor in given if not is_claimed(tensor) and (tensor.ndim or not name.startswith("_foreach_"))]
+    if on_gpu and stray:
         shown = ", ".join(f"{tuple(tensor.shape)} on {'cuda' if is_claimed(tensor) else 'cpu'}" for tensor in given)
         raise DeviceMismatchError(f"operands of {name} must be on one device, got {shown}")
     if on_gpu and name in _REFUSED:
         raise DeviceMismatchError(f"operand of {name} must be on the CPU, got {tuple(on_gpu[0].shape)} on cuda")
+
+
+def _waits(name: str, args: Any, kwargs: dict[str, Any], asked: str | None, is_on_gpu: bool) -> bool:
+    """Tell whether the host waits until the GPU has done all it was asked to before this call."""
+    if is_on_gpu:
+        is_by_mask = name == "__getitem__" and any(index.dtype == torch.bool for index in _tensors(args[1]))
+        return name in _WAITS or asked == "cpu" or is_by_mask
+    return asked == "cuda" and name in _UPLOADS and not _is_non_blocking(args, kwargs)
+
+
+def _is_non_blocking(args: Any, kwargs: dict[str, Any]) -> bool:
+    return kwargs.get("non_blocking", False) or any(arg is True for arg in args)
 
 
 def _asked_device(name: str, args: Any, kwargs: dict[str, Any]) -> tuple[str | None, Any, dict[str, Any]]:
@@ -115,13 +132,14 @@ def _asked_device(name: str, args: Any, kwargs: dict[str, Any]) -> tuple[str | N
     return None, args, kwargs
 
 
+def _is_housekeeping(name: str) -> bool:
+    """Tell whether a function reads no values: ``torch.device`` itself, and what torch's own code asks of tensors."""
+    return name == "device" or (name.startswith("_") and not name.startswith(("__", "_foreach_")))
+
+
 def _name_of(func: Any) -> str:
     name: str = func.__name__
     return f"{func.__self__.__name__}.{name}" if name in ("__get__", "__set__") else name
-
-
-def _holds_mask(index: Any) -> bool:
-    return any(isinstance(part, Tensor) and part.dtype == torch.bool for part in (index if isinstance(index, tuple) else (index,)))
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,9 @@ from pretrain.task import PretrainModel, PretrainTask
 from pretrain.train import held_out_batches, training_feed
 from synth.errors import LeakageError
 from tests.support.builders import scene, write_corpus
-from tests.support.composing import batch_of_views, tiny_network
+from tests.support.composing import batch_of_views, composed_of, tiny_network
+from tests.support.pretraining import MIXTURE
+from tests.support.pretraining import settings_of as objectives_of
 from tests.support.stores import finished_store
 
 CPU = torch.device("cpu")
@@ -149,3 +153,13 @@ def test_a_store_with_validation_frames_must_be_named_so(tmp_path):
         sources_of(store, settings=settings_of())
     accepted = settings_of(data={"split": "trainval"})
     assert len(sources_of(store, settings=accepted).pools) == 1
+
+
+def test_compiling_leaves_out_what_objectives_draw_on_the_host():
+    """Traced by torch's compiler and run as it stands (no code is generated): the same losses, bit for bit."""
+    plain, composed = PretrainModel(tiny_network(), objectives_of(MIXTURE)).eval(), composed_of(batch_of_views(2, 32))
+    compiled = copy.deepcopy(plain)
+    compiled.compile(backend="eager")
+    with torch.no_grad():
+        assert plain(composed, 0) == compiled(composed, 0)
+    assert list(compiled.state_dict()) == list(plain.state_dict())
