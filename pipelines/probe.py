@@ -27,6 +27,7 @@ from finetune.train import load_run
 from pipelines.command import EXIT_OK, Parser, run_command
 from pipelines.evaluate_trained import find_exposure, read_run
 from pipelines.score_truth import Truth
+from pretrain.runtime.distributed import resolve_device
 from pretrain.runtime.learner import use_fast_layout
 from synth.corpora import open_corpus
 from synth.errors import LeakageError, RefusalError
@@ -49,14 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split-list", metavar="NAME", help="family of lists of DIR; else the official one")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=f"folder for {RESULT_NAME}")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the choice of pixels, and of untrained weights")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where to compute")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu", help="where to compute")
     return run_command(_run, parser, argv)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     _check_out(arguments.out)
+    device = resolve_device(arguments.device, asked_by="--device")
     model, about, own = _load(arguments.run, arguments.seed)
-    device = torch.device(arguments.device)
     use_fast_layout(model.to(device), device)
     truth = Truth(arguments.data, arguments.split, layout=None, split_list=arguments.split_list, mask_scale="strict")
     if not arguments.run.startswith(RANDOM):

@@ -10,12 +10,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import torch
 from torch import Tensor, distributed
 
 from synth.errors import RecipeError
+
+PATIENCE = timedelta(hours=2)
+"""How long ranks wait for the first one, which validates and saves alone (our choice: torch's 10 minutes are few for that)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,32 +70,35 @@ def joined_world(device: Literal["auto", "cpu", "cuda"] = "auto") -> Iterator[Wo
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-        distributed.init_process_group("nccl", rank=rank, world_size=size, device_id=chosen)  # barriers ask which GPU is theirs
+        distributed.init_process_group("nccl", rank=rank, world_size=size, timeout=PATIENCE, device_id=chosen)  # for barriers
     else:
-        distributed.init_process_group("gloo", rank=rank, world_size=size)
+        distributed.init_process_group("gloo", rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield World(chosen, rank, size)
     finally:
         distributed.destroy_process_group()
 
 
-def resolve_device(device: Literal["auto", "cpu", "cuda"], local_rank: int = 0) -> torch.device:
+def resolve_device(
+    device: Literal["auto", "cpu", "cuda"], local_rank: int = 0, *, asked_by: str = "train.device"
+) -> torch.device:
     """Return the device of a process.
 
     Args:
         device: What is asked for.
         local_rank: Number of the process on its machine, which takes the GPU of that number.
+        asked_by: Key or option that asks, for messages.
 
     Raises:
         RecipeError: A GPU is asked for and there is none, or fewer than processes.
     """
     num_gpus = torch.cuda.device_count()
     if device == "cuda" and num_gpus == 0:
-        raise RecipeError("train.device must be cpu or auto where torch sees no GPU, got cuda")
+        raise RecipeError(f"{asked_by} must be cpu or auto where torch sees no GPU, got cuda")
     if device == "cpu" or num_gpus == 0:
         return torch.device("cpu")
     if local_rank >= num_gpus:
-        raise RecipeError(f"train.device must be cpu for more processes than the {num_gpus} GPUs of this machine, got {device}")
+        raise RecipeError(f"{asked_by} must be cpu for more processes than the {num_gpus} GPUs of this machine, got {device}")
     return torch.device("cuda", local_rank)
 
 

@@ -106,5 +106,7 @@ def test_faults_are_one_line(run, corpus, tmp_path):
     (tmp_path / "other" / "x").write_text("x")
     call("probe", run, "--data", corpus, "--out", tmp_path / "other").refused(2, "holds other files than a probe.json")
     call("probe", run, "--data", corpus, "--out", tmp_path / "other" / "x").refused(2, "is a file; name a folder")
+    if not torch.cuda.is_available():
+        call("probe", run, *data, "--device", "cuda").refused(2, "--device must be cpu or auto where torch sees no GPU")
     call("probe", run, *data, "--split", "train").refused(2, "argument --split: invalid choice: 'train'")
     call("probe", run, "--data", tmp_path / "nowhere", "--out", tmp_path / "p").refused(2, "nowhere")
