@@ -36,7 +36,7 @@ class Fetched:
     """Pixels of some frames of a pool.
 
     Attributes:
-        images_NHW: uint8 or uint16, on the device or on the host.
+        images_NHW: uint8 or uint16, on the device of the pool.
         masks_NHW: uint8 in {0, 1}.
         rows: int64 (B,), where in the two tensors each frame asked for stands.
     """
@@ -83,12 +83,17 @@ class ResidentPixels:
 
 
 class StreamedPixels:
-    """Frames read from a store when asked for, in host memory (pinned where a GPU will fetch them); safe between threads."""
+    """Frames read from a store when asked for and sent to the device; safe between threads.
+
+    Args:
+        store: The store.
+        device: Where frames go: to a GPU through pinned memory, without waiting.
+    """
 
     is_streamed = True
 
-    def __init__(self, store: Store, *, pin: bool) -> None:
-        self._store, self._pin = store, pin
+    def __init__(self, store: Store, device: torch.device | str) -> None:
+        self._store, self._device = store, torch.device(device)
 
     def is_on(self, device: torch.device | str) -> bool:
         """Tell whether they are kept on a kind of device: on none."""
@@ -97,8 +102,8 @@ class StreamedPixels:
     def fetch(self, indices: Indices) -> Fetched:
         """Read the frames asked for."""
         images, masks = torch.from_numpy(self._store.images(indices)), torch.from_numpy(self._store.masks(indices))
-        if self._pin:
-            images, masks = images.pin_memory(), masks.pin_memory()
+        if self._device.type == "cuda":
+            images, masks = (part.pin_memory().to(self._device, non_blocking=True) for part in (images, masks))
         return Fetched(images, masks, np.arange(len(indices)))
 
 
@@ -252,13 +257,12 @@ def pool_of_store(
     dtype = store.images([0]).dtype
     num_mb = len(store) * store.image_hw[0] * store.image_hw[1] * (dtype.itemsize + 1) / 1e6
     is_resident = residence == "resident" or (residence == "auto" and num_mb <= budget_mb)
-    pin = torch.device(device).type == "cuda"
     return FramePool(
         name=str(store.path),
         hw=store.image_hw,
         max_level=int(np.iinfo(dtype).max),
         bit_depth=int(depths[0]),
-        pixels=_load(store, device) if is_resident else StreamedPixels(store, pin=pin),
+        pixels=_load(store, device) if is_resident else StreamedPixels(store, device),
         valid_hw=store.column("sample/valid_hw").astype(np.int64),
         is_labelled=store.column("sample/labelled") != 0,
         centres_rc=centres.astype(np.float64),

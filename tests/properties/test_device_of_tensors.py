@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 
@@ -133,10 +134,22 @@ def test_a_saved_state_comes_back_to_the_device(gpu, tmp_path, kind):
     assert all(map(is_claimed, resumed.weights()["model"].values()))
 
 
+class AtOnce(ThreadPoolExecutor):
+    """Does what is submitted here and now: the claim does not reach other threads."""
+
+    def submit(self, fn, *args):
+        done = Future()
+        done.set_result(fn(*args))
+        return done
+
+
 def test_streamed_frames_go_to_the_device(gpu, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # asks for a real GPU, in a thread
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # asks for a real GPU
+    monkeypatch.setattr("pretrain.feed.ThreadPoolExecutor", AtOnce)
     pool = without_labels(open_pool(finished_store(tmp_path), device=GPU, residence="streamed"), DoubtConfig())
     feed = Feed([pool, pool], ViewConfig(crop_px=24), seed=0, device=GPU, needs_targets=False)
+    fetched = pool.pixels.fetch(np.arange(2))
+    assert is_claimed(fetched.images_NHW) and is_claimed(fetched.masks_NHW), "doubtful peaks are searched there"
     batch = next(feed.batches(0, Partition(4)))
     assert all(map(is_claimed, (batch.images_B1HW, batch.masks_B1HW, batch.valid_B1HW, batch.is_labelled_B)))
     assert not gpu.waits
