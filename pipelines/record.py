@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, run_command
-from pipelines.scale_table import difference_text, mean_text
+from pipelines.scale_table import answer_text, difference_text, mean_text
 from synth.errors import RefusalError
 from synth.store.files import read_json, write_durably
 
@@ -125,7 +125,9 @@ def _endpoint(endpoint: Json | None) -> Iterator[str]:
         if result["low"] is not None:
             labels = "all" if result["labels"] is None else result["labels"]
             what = f"{endpoint['chosen']} minus {endpoint['reference']} on {result['dataset']} at {labels} labels"
-            answer = f"{difference_text(result['low'], result['high'])} ({len(result['seeds'])} pairs)"
+            p_holm = result["p_holm"]
+            corrected = "" if p_holm is None else f", Holm p {p_holm:.3f}"
+            answer = f"{answer_text(result['low'], result['high'], p_holm)} ({len(result['seeds'])} pairs{corrected})"
             yield f"- Fixed beforehand, decided by fresh seeds: {what}: {answer}."
     yield ""
 

@@ -10,7 +10,7 @@ from pipelines.scale_endpoint import Confirmation
 from pipelines.scale_findings import Findings
 from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import Budget, DataSet, Endpoint, StudyRecipe
-from pipelines.scale_table import MIN_SEEDS, difference_text, table_of
+from pipelines.scale_table import MIN_SEEDS, answer_text, difference_text, table_of
 from pipelines.scale_zero_label import zero_label_lines
 
 _LEGEND = """\
@@ -18,7 +18,8 @@ Every run trains on the training frames without the validation list, takes its l
 recipe says, chooses its threshold on validation and is tested once at native size (canonical mode). Percent; Fa in 1e-6. Values
 are means over seeds +- half the 95 % t interval; differences are paired by seed, bold where their interval excludes zero; *could
 see* is the smallest difference that 80 % of such studies would find. Only the first budget and, where there is one, the question
-that fresh seeds decide were fixed beforehand: everything else is exploratory, without correction for its number. *clean*:
+that fresh seeds decide were fixed beforehand (its answer is bold only where Holm's p is below 0.05): everything else is
+exploratory, without correction for its number. *clean*:
 without the test frames that have a near duplicate among the others. *Pd at Fa*: the best at or below it over thresholds of test
 frames, which describes and chooses nothing. Steps with a star: not converged, the last fifth of training
 brought more than 5 % of the whole fall of the loss. Collapsed seeds stay in the means."""
@@ -136,7 +137,7 @@ def _answer(confirmation: Confirmation) -> str:
     others = {"Holm": p_holm, "flips of signs": comparison.p_flips}
     beside = ", ".join(f"{name} {p:.4f}" for name, p in others.items() if p is not None)
     p_values = f"p {comparison.p:.4f}" + (f" ({beside})" if beside else "")
-    text = f"{difference_text(comparison.low, comparison.high)} points, {pairs}, {p_values}"
+    text = f"{answer_text(comparison.low, comparison.high, p_holm)} points, {pairs}, {p_values}"
     return f"{text}; could see {comparison.could_see:.1f}"
 
 

@@ -14,6 +14,8 @@ from pipelines.scale_recipe import StudyRecipe
 
 SCORES = ("iou", "niou", "pd", "fa")
 MIN_SEEDS = 3
+MOST_P = 0.05
+"""Holm p above which an endpoint is not answered (the usual level)."""
 LIMITED_ABOVE = 0.05
 """Share of the whole fall of the loss that the last fifth of training may bring (our choice); single runs scatter by 15 %."""
 
@@ -230,8 +232,19 @@ def _difference(group: Group, reference: Group) -> tuple[str, str]:
 
 def difference_text(low: float, high: float) -> str:
     """Return a mean difference with its interval, bold when that excludes zero."""
-    text = f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}]"
+    text = interval_text(low, high)
     return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def answer_text(low: float, high: float, p_holm: float | None) -> str:
+    """Return the answer of an endpoint, bold when it stands after the correction for the number of data sets."""
+    text = interval_text(low, high)
+    return f"**{text}**" if p_holm is not None and p_holm < MOST_P else text
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return a mean difference with its interval."""
+    return f"{(low + high) / 2:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def mean_text(values: Sequence[float]) -> str:

@@ -10,10 +10,9 @@ from pipelines.report.evaluation_sections import NATIVE, Tested
 from pipelines.report.inputs import Source
 from pipelines.report.law_sections import reading
 from pipelines.report.study import Study, labels_cell
+from pipelines.scale_table import MOST_P
 
 MOST_SENTENCES = 4
-MOST_P = 0.05
-"""Holm p above which an endpoint is not answered (the usual level)."""
 
 
 def headline(studies: Sequence[Study], tested: Sequence[Tested], sources: Sequence[Source]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from pipelines.record import BEGIN, END
+from pipelines.scale_table import answer_text
 from tests.support.cli import call
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +40,8 @@ STUDY = {
     "groups": [group("scratch", 8, [1.0, 2.0, 3.0]), group("seg", 8, [4.0, 5.0, 6.0]), group("scratch", None, [9.0])],
     "comparisons": [compared(8, 2.5, 3.5), compared(None, None, None)],
     "endpoint": {"chosen": "seg", "reference": "scratch",
-                 "results": [{"dataset": "nuaa", "labels": 8, "low": -1.0, "high": 2.0, "seeds": [7, 8, 9]}]},
+                 "results": [{"dataset": "nuaa", "labels": 8, "low": -1.0, "high": 2.0, "seeds": [7, 8, 9],
+                             "p_holm": 0.6}]},
 }  # fmt: skip
 COMPARISON = {
     "sets": [
@@ -77,10 +79,13 @@ def test_tables_say_what_the_results_hold(folder):
     assert "| [`acm`](results/acm.json) | sirst-v1 (86) | 3 | 61.2 ± 3.8 | 71.1 ± 3.1 | 92.7 | 63.7 ± 53.8 | - |" in page
     assert "**[worth](results/worth.md)**, 3 seeds, 9 of 12 runs" in page
     assert "| arm | nuaa, 8 labels, steps |\n|---|---|\n| scratch | 2.00 ± 2.48 |\n| seg | **+3.00 [+2.50, +3.50]** |" in page
-    assert (
-        "- Fixed beforehand, decided by fresh seeds: seg minus scratch on nuaa at 8 labels: +0.50 [-1.00, +2.00] (3 pairs)."
-        in page
-    )
+    answer = "seg minus scratch on nuaa at 8 labels: +0.50 [-1.00, +2.00] (3 pairs, Holm p 0.600)"
+    assert f"- Fixed beforehand, decided by fresh seeds: {answer}." in page
+
+
+def test_an_answer_is_bold_only_after_correction():
+    assert answer_text(0.36, 9.89, 0.077) == "+5.12 [+0.36, +9.89]", "the interval alone excludes zero"
+    assert answer_text(0.36, 9.89, 0.04) == "**+5.12 [+0.36, +9.89]**" and "*" not in answer_text(0.36, 9.89, None)
 
 
 def test_a_second_time_changes_nothing_and_check_notices_change(folder):
