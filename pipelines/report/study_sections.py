@@ -114,8 +114,8 @@ def endpoint(studies: Sequence[Study]) -> Section | Omitted:
         heads = ("data set", "labels", f"IoU of {entry['chosen']} minus {entry['reference']}", "p", "p, Holm", "p, flips")
         blocks.append(table("Answer of the fresh seeds", heads, rows, _ANSWER_NOTE))
         if beside := [row for result in entry["results"] for row in _beside(result)]:
-            heads = ("data set", "asked beside it", entry["reference"], entry["chosen"], "difference")
-            blocks.append(table("The same seeds, exploratory", heads, beside, _BESIDE_NOTE))
+            arms_heads = ("data set", "asked beside it", entry["reference"], entry["chosen"], "difference")
+            blocks.append(table("The same seeds, exploratory", arms_heads, beside, _BESIDE_NOTE))
     return Section("endpoint", title, "One question, decided before test lists are looked at.", tuple(blocks))
 
 
