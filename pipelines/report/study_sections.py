@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from statistics import stdev
 from typing import Any
 
 from pipelines.report.blocks import Block, Cell, Omitted, Section, Table, Text, table
-from pipelines.report.cells import NOTHING, count, difference, interval_of, mean, number, p_value, word
+from pipelines.report.cells import NOTHING, count, difference, finite, interval_of, mean, number, p_value, word
 from pipelines.report.study import Group, Study, known, labels_cell, seeds_cell
+from pipelines.scale_table import MOST_P
 
 _BESIDE_NOTE = (
     "Percent and points; Pd at Fa: the best at or below it (10\u207b\u2076) over thresholds of test frames; clean: without test "
     "frames that have a near duplicate elsewhere. Paired by seed, not corrected for their number."
 )
 _ANSWER_NOTE = (
-    "Points of test IoU; 95 % t interval over seeds; p: paired t test; flips: exact over flips of the signs, from 8 pairs on."
+    "Points of test IoU; 95 % t interval over seeds, bold where Holm's p is below 0.05; p: paired t test; flips: exact over "
+    "flips of the signs, from 8 pairs on."
 )
 _ZERO_LABEL_NOTE = (
     "Percent; Fa in 10\u207b\u2076 of all pixels; test list, native size; mean \u00b1 half the 95 % t interval over pretraining "
@@ -120,8 +123,9 @@ def endpoint(studies: Sequence[Study]) -> Section | Omitted:
 
 
 def _answer(result: Mapping[str, Any]) -> list[Cell]:
-    found = difference(result["differences"], result.get("low"), result.get("high"))
+    held, found = finite(result.get("p_holm")), difference(result["differences"], result.get("low"), result.get("high"))
     place = [word(result["dataset"]), labels_cell(result["labels"])]
+    found = replace(found, is_strong=held is not None and held < MOST_P)
     return [*place, found, *(p_value(result.get(key)) for key in ("p", "p_holm", "p_flips"))]
 
 

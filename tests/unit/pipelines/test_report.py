@@ -418,6 +418,15 @@ def test_the_endpoint_names_both_sets_of_seeds(report):
     assert column(tables(report, "endpoint")[0], "p, flips") == ["0.008", "\u2013"], "the other one has none"
 
 
+@pytest.mark.parametrize(("p_holm", "is_strong"), [(0.022, True), (0.077, False), (None, False)])
+def test_an_answer_is_bold_only_after_correction(p_holm, is_strong, tmp_path):
+    answer = ENDPOINT["results"][0] | {"p_holm": p_holm}
+    content = study() | {"endpoint": ENDPOINT | {"results": [answer]}}
+    report = build_report(read_sources([write_study(tmp_path / "study", content)]))
+    (row,) = tables(report, "endpoint")[0].rows
+    assert row[2].is_strong is is_strong, "its interval excludes zero in every case"
+
+
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
