@@ -17,7 +17,7 @@ from pretrain.compose.peaks import discs, find_peaks, top_hat
 from pretrain.frames import Fetched, FramePixels, FramePool, Indices
 
 _AT_ONCE = {"cpu": 8, "cuda": 128}
-"""Frames searched at once: 60 MB of work at 512x640 px, 1 GB on a GPU, which small parts would keep waiting."""
+"""Frames searched at once (our choice): 60 MB of work at 512x640 px, 1 GB on a GPU, where every part costs its launches."""
 
 
 class DoubtConfig(BaseModel):

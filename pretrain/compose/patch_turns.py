@@ -52,8 +52,8 @@ def turned_index(starts_BK2: Tensor, is_used_BK: Tensor, quarters_BK: Tensor, si
         int64 (B, P), flat indices.
 
     Raises:
-        RecipeError: Two squares of a view share a pixel: what they show would depend on their order. Asked on CPUs alone: a GPU
-            would have to be waited for, in the middle of every step.
+        RecipeError: Two squares of a view share a pixel: what they show would depend on their order. A GPU is not waited for; it
+            stops the program itself.
     """
     device, num_views, num_pixels = starts_BK2.device, len(starts_BK2), hw[0] * hw[1]
     cells = torch.arange(side * side, device=device).view(side, side)
@@ -68,10 +68,11 @@ def turned_index(starts_BK2: Tensor, is_used_BK: Tensor, quarters_BK: Tensor, si
     targets_BQ, sources_BQ = pixels(cells.flatten().expand(*quarters_BK.shape, -1)), pixels(tables_4Q[quarters_BK])
     own = torch.arange(num_pixels + 1, device=device).expand(num_views, -1)
     hits = torch.zeros_like(own).scatter_add(1, targets_BQ, torch.ones_like(targets_BQ))[:, :num_pixels]
-    if device.type == "cpu" and (hits > 1).any():
-        raise RecipeError(
-            f"starts_BK2 must be squares of {side} px that do not overlap, got {int((hits > 1).sum())} shared pixels"
-        )
+    message = f"starts_BK2 must be squares of {side} px that do not overlap"
+    if device.type != "cpu":
+        torch._assert_async((hits <= 1).all(), message)
+    elif (hits > 1).any():
+        raise RecipeError(f"{message}, got {int((hits > 1).sum())} shared pixels")
     return own.scatter(1, targets_BQ, sources_BQ)[:, :num_pixels]
 
 

@@ -70,7 +70,8 @@ def joined_world(device: Literal["auto", "cpu", "cuda"] = "auto") -> Iterator[Wo
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-        distributed.init_process_group("nccl", rank=rank, world_size=size, timeout=PATIENCE, device_id=chosen)  # for barriers
+        # Without device_id, a barrier guesses which GPU is this process's own.
+        distributed.init_process_group("nccl", rank=rank, world_size=size, timeout=PATIENCE, device_id=chosen)
     else:
         distributed.init_process_group("gloo", rank=rank, world_size=size, timeout=PATIENCE)
     try:
