@@ -23,8 +23,11 @@ from pretrain.compose.config import InsertionConfig
 from pretrain.compose.noise import NoiseWindows
 from pretrain.compose.plan import InsertionPlan, Kind, plan_insertions
 from pretrain.compose.stamps import (
+    BODY_CORE_PX,
     REACH_PX,
+    bar_stamps,
     blobs,
+    body_stamps,
     cut_squares,
     gaussian_stamps,
     noise_stamps,
@@ -137,19 +140,18 @@ class Composer:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return what each slot adds per unit of height, the same with shuffled targets, and the masks of targets."""
         device, shape = images.device, squares_BSPP.shape
-        offset = plan.centres_rc - np.floor(plan.centres_rc + 0.5)
         keys = normal_keys(self._seed, Stream.INSERTION, positions[:, None], _STAMPS + np.arange(shape[1]))
         keys = keys.to(device, non_blocking=True).flatten()
         here = squares_BSPP.flatten(0, 1)
         there = cut_squares(images, _tensor(plan.from_rc.astype(np.int64), device)).flatten(0, 1)
-        profiles = gaussian_stamps(*(_floats(part, device).flatten(0, 1) for part in (offset, plan.sigmas_px, plan.angle)))
+        profiles, is_body = self._profiles(plan, device), _tensor(plan.is_body.ravel(), device)
         makers: dict[Kind, Callable[[Tensor], Tensor]] = {
             Kind.TARGET: lambda at: profiles[at],
             Kind.STREAK: lambda at: profiles[at],
             Kind.PIXEL: lambda at: pixel_stamps(len(at), device),
             Kind.NOISE: lambda at: noise_stamps(profiles[at], keys[at]),
             Kind.MOVED: lambda at: _blended(profiles[at], here[at], there[at]),
-            Kind.SHUFFLED: lambda at: shuffled(profiles[at], keys[at]),
+            Kind.SHUFFLED: lambda at: _shuffled(profiles[at], keys[at], is_body[at]),
         }
         stamps = torch.zeros_like(profiles)
         for kind, make in makers.items():
@@ -157,8 +159,22 @@ class Composer:
             stamps[at] = make(at)
         is_target = _tensor((plan.kinds == Kind.TARGET).ravel(), device)[:, None, None]
         masks = (is_target & (stamps >= _floats(plan.level, device).flatten()[:, None, None])).float()
-        twins = torch.where(is_target, shuffled(stamps, keys), stamps) if self._pairs else stamps
+        twins = torch.where(is_target, _shuffled(stamps, keys, is_body), stamps) if self._pairs else stamps
         return stamps.view(shape), twins.view(shape), masks.view(shape)
+
+    def _profiles(self, plan: InsertionPlan, device: torch.device) -> Tensor:
+        """Return the outline of each slot: Gaussians, and bodies in place of some."""
+        offset = (plan.centres_rc - np.floor(plan.centres_rc + 0.5)).reshape(-1, 2)
+        sigmas, angle = plan.sigmas_px.reshape(-1, 2), plan.angle.ravel()
+        profiles = gaussian_stamps(*(_floats(part, device) for part in (offset, sigmas, angle)))
+        rows = np.flatnonzero(plan.is_body)
+        if not len(rows):
+            return profiles
+        bars = plan.bars.reshape(len(offset), -1, 5)[rows]
+        places, sigma = (offset[rows, None] + bars[..., :2]).reshape(-1, 2), np.repeat(sigmas[rows, 0], bars.shape[1])
+        parts = (places, sigma, bars[..., 2].ravel(), bars[..., 3].ravel())
+        stamps = bar_stamps(*(_floats(part, device) for part in parts)).view(*bars.shape[:2], *profiles.shape[1:])
+        return profiles.index_copy(0, _tensor(rows, device), body_stamps(stamps, _floats(bars[..., 4], device)))
 
     def _finish(self, images_BHW: Tensor, batch: Batch) -> Tensor:
         """Return views with sensor noise, clamped to [0, 1]."""
@@ -188,6 +204,12 @@ class _Inserted:
     kinds_BS: Tensor
     is_used_BS: Tensor
     turns_B3: Tensor
+
+
+def _shuffled(stamps_NPP: Tensor, keys_N: Tensor, is_body_N: Tensor) -> Tensor:
+    """Return stamps whose pixels changed places, over a wider core in bodies."""
+    bodies = shuffled(stamps_NPP, keys_N, BODY_CORE_PX)
+    return torch.where(is_body_N[:, None, None], bodies, shuffled(stamps_NPP, keys_N))
 
 
 def _blended(profiles_NPP: Tensor, here_NPP: Tensor, there_NPP: Tensor) -> Tensor:

@@ -21,8 +21,32 @@ def _check_range(name: str, values: tuple[float, float], low: float, high: float
         raise ValueError(f"{name} must be a range within {low:g}..{high:g}, got {values}")
 
 
+class BodyConfig(_Config):
+    """Targets with an extent of their own, as aircraft, ships and vehicles have: one to three blurred bars, evenly bright.
+
+    Attributes:
+        probability: Share of targets that are such bodies, the rest is compact.
+        sigma_px: Range of the optical sigma, log-uniform; with it the half width of a bar.
+        half_length_px: Range of half the length of the first bar, uniform.
+        wings: Share of bodies with a second bar across the first.
+        tail: Share of these with a third, shorter one, at the end that is further from the second.
+    """
+
+    probability: Share = 0.5
+    sigma_px: tuple[float, float] = (0.6, 2.2)
+    half_length_px: tuple[float, float] = (2.0, 7.0)
+    wings: Share = 0.65
+    tail: Share = 0.4
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        _check_range("sigma_px", self.sigma_px, 0.4, 2.5)
+        _check_range("half_length_px", self.half_length_px, 0.5, 7.0)
+        return self
+
+
 class TargetConfig(_Config):
-    """Synthetic targets: pixel-integrated anisotropic Gaussians with sub-pixel centres.
+    """Synthetic targets: pixel-integrated anisotropic Gaussians with sub-pixel centres, and bodies.
 
     Attributes:
         num: Fewest and most targets of a view, uniform.
@@ -35,6 +59,8 @@ class TargetConfig(_Config):
         mask_level: Range of the share of its own peak above which a target's pixels are its mask, uniform (0.35 fits the masks of
             SIRST, 0.40 those of NUDT).
         dark_probability: Share of targets darker than their background (0 of 424 in SIRST, 0.3 % in NUDT).
+        bodies: Targets with an extent of their own, null for none. Targets above 40 px, which hardly a compact one is, hold
+            57 % of the target pixels of NUAA's training list and 62 % of NUDT's (measured).
     """
 
     num: tuple[int, int] = (1, 4)
@@ -44,6 +70,7 @@ class TargetConfig(_Config):
     floor: float = Field(0.008, gt=0, le=0.5)
     mask_level: tuple[float, float] = (0.30, 0.42)
     dark_probability: Share = 0.0
+    bodies: BodyConfig | None = Field(None, exclude_if=lambda bodies: bodies is None)
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:

@@ -1,6 +1,6 @@
 """What is inserted where, drawn on the host: a pure function of seed and position, a few numbers a sample.
 
-Shapes: B samples, S slots of a sample (targets first, then impostors), C candidate places, D draws.
+Shapes: B samples, S slots of a sample (targets first, then impostors), C candidate places, D draws, K bars of a body.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from pretrain.compose.config import ImpostorConfig, InsertionConfig, TargetConfig
+from pretrain.compose.config import BodyConfig, ImpostorConfig, InsertionConfig, TargetConfig
 from synth.rng import Stream, keyed_uniforms
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +24,11 @@ STREAK_PX = (3.0, 4.0, 0.5, 0.9)
 """Range of a streak's sigma along and across, px (our choice; four sigmas fit a stamp)."""
 BLOB_PX = (5.0, 12.0)
 """Range of a blob's sigma, px (our choice: beyond any target, below the clutter of a crop)."""
+WINGS = {"length": (0.4, 1.05), "place": (-0.5, 0.5), "degrees": (60.0, 120.0), "height": (0.6, 1.0)}
+"""Ranges of a second bar's length over the first one's, place along it in its half lengths, angle to it, brightness over its
+(our choice)."""
+TAIL_LENGTH, TAIL_HEIGHT = (0.25, 0.6), 0.8
+"""Range of a third bar's length over the second one's, and its brightness over the first one's (our choice)."""
 _PLACES = 1000
 """First slot number in the keys of candidate places."""
 
@@ -38,6 +43,10 @@ class Kind(IntEnum):
     NOISE = 4
     MOVED = 5
     SHUFFLED = 6
+
+
+BODIES = (Kind.TARGET, Kind.NOISE, Kind.MOVED, Kind.SHUFFLED)
+"""Kinds that have the outline of a target, and so are bodies as often."""
 
 
 class _Draw(IntEnum):
@@ -57,6 +66,15 @@ class _Draw(IntEnum):
     ROWS_REVERSED = 11
     COLS_REVERSED = 12
     TRANSPOSED = 13
+    IS_BODY = 14
+    HALF_LENGTH = 15
+    HAS_WINGS = 16
+    HAS_TAIL = 17
+    WINGS_LENGTH = 18
+    WINGS_PLACE = 19
+    WINGS_ANGLE = 20
+    WINGS_HEIGHT = 21
+    TAIL_LENGTH = 22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +91,8 @@ class InsertionPlan:
         level: float64 (B, S), share of the peak above which pixels are mask.
         from_rc: float64 (B, S, 2), the place whose background ``MOVED`` takes.
         turns: bool (B, 3), of the second view: rows reversed, columns reversed, then transposed.
+        bars: float64 (B, S, K, 5): row and column of each bar's middle against the centre, px, angle as above, half length, px,
+            and brightness in [0, 1], 0 for none, as everywhere in slots without a body; K is 0 where there may be none.
     """
 
     is_used: Booleans
@@ -84,6 +104,12 @@ class InsertionPlan:
     level: Floats
     from_rc: Floats
     turns: Booleans
+    bars: Floats
+
+    @property
+    def is_body(self) -> Booleans:
+        """Which slots hold what has the outline of a body, bool (B, S)."""
+        return (self.bars[..., 4] > 0).any(axis=2)
 
 
 def plan_insertions(config: InsertionConfig, seed: int, positions: Integers, hw: tuple[int, int]) -> InsertionPlan:
@@ -105,18 +131,43 @@ def plan_insertions(config: InsertionConfig, seed: int, positions: Integers, hw:
     centres, is_placed = _spread_places(config, seed, positions, hw, num_slots)
     is_dark = draws[..., _Draw.DARK] < np.where(is_target, targets.dark_probability, _dark_impostors(targets, kinds))
     contrast = _log_uniform(targets.contrast, draws[..., _Draw.CONTRAST])
-    last = np.array(hw, np.float64) - 1
+    angle, last = np.pi * draws[..., _Draw.ANGLE], np.array(hw, np.float64) - 1
+    sigmas, bars = _sigmas(targets, kinds, draws), np.zeros((*kinds.shape, 0, 5))
+    if targets.bodies is not None:
+        is_body = np.isin(kinds, BODIES) & (draws[..., _Draw.IS_BODY] < targets.bodies.probability)
+        sigmas = np.where(is_body[..., None], _target_sigmas(targets.bodies.sigma_px, (1.0, 1.0), draws), sigmas)
+        bars = is_body[..., None, None] * _bars(targets.bodies, angle, draws)
     return InsertionPlan(
         is_used=_is_wanted(targets, impostors, draws) & is_placed,
         kinds=kinds,
         centres_rc=centres,
-        sigmas_px=_sigmas(targets, kinds, draws),
-        angle=np.pi * draws[..., _Draw.ANGLE],
+        sigmas_px=sigmas,
+        angle=angle,
         contrast=np.where(is_dark, -contrast, contrast),
         level=_uniform(targets.mask_level, draws[..., _Draw.LEVEL]),
         from_rc=draws[..., [_Draw.FROM_ROW, _Draw.FROM_COL]] * last,
         turns=_turns(draws[:, 0], hw),
+        bars=bars,
     )
+
+
+def _bars(config: BodyConfig, angle: Floats, draws: Floats) -> Floats:
+    """Return the bars of bodies in all slots, (B, S, 3, 5)."""
+    sin, cos, none, full = np.sin(angle), np.cos(angle), np.zeros_like(angle), np.ones_like(angle)
+    half = _uniform(config.half_length_px, draws[..., _Draw.HALF_LENGTH])
+    place = half * _uniform(WINGS["place"], draws[..., _Draw.WINGS_PLACE])
+    across = angle + np.radians(_uniform(WINGS["degrees"], draws[..., _Draw.WINGS_ANGLE]))
+    wings = half * _uniform(WINGS["length"], draws[..., _Draw.WINGS_LENGTH])
+    has_wings = draws[..., _Draw.HAS_WINGS] < config.wings
+    has_tail = has_wings & (draws[..., _Draw.HAS_TAIL] < config.tail)
+    end = -np.copysign(half, place)
+    tail = wings * _uniform(TAIL_LENGTH, draws[..., _Draw.TAIL_LENGTH])
+    bars = (
+        (none, none, angle, half, full),
+        (place * sin, place * cos, across, wings, has_wings * _uniform(WINGS["height"], draws[..., _Draw.WINGS_HEIGHT])),
+        (end * sin, end * cos, across, tail, has_tail * TAIL_HEIGHT),
+    )
+    return np.stack([np.stack(bar, axis=-1) for bar in bars], axis=-2)
 
 
 def _is_wanted(targets: TargetConfig, impostors: ImpostorConfig, draws: Floats) -> Booleans:
@@ -141,14 +192,19 @@ def _dark_impostors(targets: TargetConfig, kinds: Integers) -> Floats:
 
 
 def _sigmas(targets: TargetConfig, kinds: Integers, draws: Floats) -> Floats:
-    """Return sigma along and across; those of a target keep its drawn size as their geometric mean."""
-    uniforms, aspect = draws[..., _Draw.SIGMA], np.sqrt(_uniform(targets.aspect, draws[..., _Draw.ASPECT]))
-    sigma = _log_uniform(targets.sigma_px, uniforms)
+    """Return sigma along and across, (B, S, 2)."""
+    compact = _target_sigmas(targets.sigma_px, targets.aspect, draws)
+    uniforms, others = draws[..., _Draw.SIGMA, None], draws[..., _Draw.ASPECT]
     blob = _uniform(BLOB_PX, uniforms)
-    along = np.select([kinds == Kind.BLOB, kinds == Kind.STREAK], [blob, _uniform(STREAK_PX[:2], uniforms)], sigma * aspect)
-    streak = _uniform(STREAK_PX[2:], draws[..., _Draw.ASPECT])
-    across = np.select([kinds == Kind.BLOB, kinds == Kind.STREAK], [blob, streak], sigma / aspect)
-    return np.stack([along, across], axis=-1)
+    streak = np.stack([_uniform(STREAK_PX[:2], uniforms[..., 0]), _uniform(STREAK_PX[2:], others)], axis=-1)
+    is_blob, is_streak = (kinds[..., None] == kind for kind in (Kind.BLOB, Kind.STREAK))
+    return np.select([is_blob, is_streak], [np.broadcast_to(blob, compact.shape), streak], compact)
+
+
+def _target_sigmas(sigma_px: tuple[float, float], aspect: tuple[float, float], draws: Floats) -> Floats:
+    """Return sigma along and across of targets, (B, S, 2), which keep the drawn size as their geometric mean."""
+    sigma, root = _log_uniform(sigma_px, draws[..., _Draw.SIGMA]), np.sqrt(_uniform(aspect, draws[..., _Draw.ASPECT]))
+    return np.stack([sigma * root, sigma / root], axis=-1)
 
 
 def _spread_places(
