@@ -19,10 +19,10 @@ CORES = ("pixel", "noise", "moved", "shuffled")
 """Impostors that lie within the ring; a blob or a streak would be seen on it."""
 
 
-@pytest.fixture(scope="module")
-def composed() -> Composed:
-    batch = batch_of_views(768, 96)
-    return composed_of(batch, pairs=False, targets={"num": (2, 2)}, impostors={"num": (2, 2), "kinds": CORES}, spacing_px=30)
+@pytest.fixture(scope="module", params=[{}, {"bodies": {}, "contrast": (7.0, 50.0)}], ids=["compact", "as shipped"])
+def composed(request) -> Composed:
+    batch, targets = batch_of_views(768, 96), {"num": (2, 2)} | request.param
+    return composed_of(batch, pairs=False, targets=targets, impostors={"num": (2, 2), "kinds": CORES}, spacing_px=30)
 
 
 def ring_features(image: np.ndarray, row: int, col: int) -> np.ndarray:
