@@ -109,7 +109,8 @@ class InsertionPlan:
     @property
     def is_body(self) -> Booleans:
         """Which slots hold what has the outline of a body, bool (B, S)."""
-        return (self.bars[..., 4] > 0).any(axis=2)
+        is_body: Booleans = np.any(self.bars[..., 4] > 0, axis=2)
+        return is_body
 
 
 def plan_insertions(config: InsertionConfig, seed: int, positions: Integers, hw: tuple[int, int]) -> InsertionPlan:
