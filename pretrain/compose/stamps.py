@@ -17,7 +17,7 @@ SIDE_PX = 2 * REACH_PX + 1
 CORE_PX = 9
 """Side of the square whose pixels ``shuffled`` permutes (our choice: two sigmas of the largest target on either side)."""
 BODY_CORE_PX = 23
-"""The same for bodies: the longest bar, and two sigmas of the widest on either side."""
+"""The same for bodies (our choice: the longest bar, and some two sigmas of the widest on either side)."""
 
 _NODES = ((-0.3872983346207417, 5 / 18), (0.0, 4 / 9), (0.3872983346207417, 5 / 18))
 """Nodes and weights of Gauss and Legendre's three-point rule on a pixel [-0.5, 0.5]."""

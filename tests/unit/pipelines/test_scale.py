@@ -21,6 +21,7 @@ from pipelines.scale_cells import Cell, Frames, cells_of, pretraining_path, step
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import groups_of, table_of
 from pipelines.scale_work import synthesis_of
+from pretrain.compose import TargetConfig
 from synth.errors import RecipeError
 from tests.support.builders import scene, write_corpus
 from tests.support.cli import call
@@ -49,6 +50,16 @@ def test_shipped_studies_resolve(name):
             synthesize.resolve_recipe(arm.synthesize, source, overrides)
         if arm.pretrain is not None:
             load_recipe(arm.pretrain, PretrainRecipe, list(arm.pretraining), stage="pretrain")
+
+
+@pytest.mark.parametrize("name", ["label_worth", "label_worth_long"])
+def test_studies_from_before_bodies_go_on_with_compact_targets(name):
+    """Their committed results and unfinished runs were made so; pretrain_tiny has changed since."""
+    arms = [arm for arm in load_recipe(name, StudyRecipe, stage="scaling").arms if arm.pretrain is not None]
+    for arm in arms:
+        recipe = load_recipe(str(arm.pretrain), PretrainRecipe, list(arm.pretraining), stage="pretrain")
+        assert recipe.insertion.targets == TargetConfig(), arm.name
+    assert load_recipe("pretrain_tiny", PretrainRecipe, stage="pretrain").insertion.targets != TargetConfig()
 
 
 @pytest.mark.parametrize(
