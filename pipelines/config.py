@@ -28,6 +28,8 @@ def recipe_names(stage: str = "") -> list[str]:
 
 READERS_SECTION = "calibration"
 """Section of a fragment that is for its reader and no part of a recipe."""
+NAMED_RECIPES: Mapping[str, str] = {"finetune": "finetune", "pretrain": "pretrain", "synthesize": ""}
+"""Keys under which a recipe names another one -> the stage it is of."""
 
 
 def load_recipe(
@@ -80,17 +82,28 @@ def check_settings(model: type[_Model], data: Mapping[str, Any], overrides: Sequ
         raise RecipeError(*_describe(error, model)) from error
 
 
-def recipe_bytes(name_or_path: str, stage: str = "") -> bytes:
-    """Return the text of a recipe, which tells a changed one.
+def recipe_texts(name_or_path: str, stage: str = "") -> list[bytes]:
+    """Return the text of a recipe and of the recipes it names, which tell a changed one.
 
     Args:
         name_or_path: A shipped name, or the path of a YAML file.
         stage: Stage whose shipped recipes are meant; see :func:`recipe_names`.
 
     Raises:
-        RecipeError: There is none.
+        RecipeError: There is none, one that it names is missing, or it is not readable.
     """
-    return _find(name_or_path, stage)[0]
+    text, name = _find(name_or_path, stage)
+    return [text, *(_find(named, NAMED_RECIPES[key])[0] for key, named in sorted(_named_recipes(_parse(text, name))))]
+
+
+def _named_recipes(data: Any) -> set[tuple[str, str]]:
+    """Return key and name of all recipes named anywhere in a recipe."""
+    if isinstance(data, list):
+        return {found for value in data for found in _named_recipes(value)}
+    if not isinstance(data, dict):
+        return set()
+    found = {(key, value) for key, value in data.items() if key in NAMED_RECIPES and isinstance(value, str)}
+    return found.union(*(_named_recipes(value) for value in data.values()))
 
 
 def _find(name_or_path: str, stage: str) -> tuple[bytes, str]:

@@ -1,8 +1,8 @@
 """Where a chain lies, and what its records promise: which stages are finished, with what, and what they wrote.
 
 OUT/...                 the outputs, where the recipe puts them
-OUT/stages/NAME.json    written after a stage ended well: its command line with names in braces, and sha256 of its recipe, of the
-                        user's data it names, of the outputs it used, and of its own output
+OUT/stages/NAME.json    written after a stage ended well: its command line with names in braces, and sha256 of its recipe (with
+                        those named in it), of the user's data it names, of the outputs it used, and of its own output
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import recipe_bytes
+from pipelines.config import recipe_texts
 from pipelines.run_recipe import COMMANDS, DATA, STAGES_NAME, Stage, fill, placeholders
 from synth.errors import RecipeError, RefusalError, StoreError
 from synth.store.files import read_json, sha256_of_file, write_json
@@ -55,13 +55,13 @@ class Place:
             stage: The stage.
             outputs: Name of an earlier stage -> sha256 of its output.
         """
-        recipe = self._recipe(stage)
+        recipe = b"".join(self._recipe_texts(stage))
         return {
             "format": 1,
             "command": stage.command,
             "arguments": list(stage.arguments),
             "out": stage.out,
-            "recipe": None if recipe is None else hashlib.sha256(recipe).hexdigest(),
+            "recipe": hashlib.sha256(recipe).hexdigest() if recipe else None,
             "data": {name: hash_data(path, self.out) for name, path in self._data_paths(stage)},
             "stages": {name: outputs[name] for name in stage.references if name in outputs},
         }
@@ -88,19 +88,19 @@ class Place:
 
     def _missing(self, stage: Stage) -> Iterator[str]:
         try:
-            self._recipe(stage)
+            self._recipe_texts(stage)
         except RecipeError as error:
             yield from (f"stage {stage.name}: {fault}" for fault in error.faults)
         for name, path in self._data_paths(stage):
             if not path.exists():
                 yield f"stage {stage.name}: {name} must be there, looked for {path}"
 
-    def _recipe(self, stage: Stage) -> bytes | None:
-        """Return the text of the recipe that a stage names, None without one or where an earlier stage makes it."""
+    def _recipe_texts(self, stage: Stage) -> list[bytes]:
+        """Return the texts of the recipe that a stage names and of those named in it; none where an earlier stage makes it."""
         kind = COMMANDS[stage.command]
         if kind is None or set(placeholders(stage.arguments[0])) - {DATA}:
-            return None
-        return recipe_bytes(fill(stage.arguments[0], {DATA: str(self.data)}), kind)
+            return []
+        return recipe_texts(fill(stage.arguments[0], {DATA: str(self.data)}), kind)
 
     def _data_paths(self, stage: Stage) -> Iterator[tuple[str, Path]]:
         """Yield the parts of ``--data`` that a stage names: what stands from the braces on is a path."""

@@ -17,8 +17,10 @@ from pipelines import run_records
 from pipelines.command import Parser, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
-from pipelines.run_recipe import COMMANDS, ChainRecipe, fill
+from pipelines.run_recipe import COMMANDS, ChainRecipe, Stage, fill
+from pipelines.run_records import Place
 from pipelines.scale_recipe import StudyRecipe
+from synth.errors import RecipeError
 from synth.recipe import SynthesisRecipe
 from tests.support.builders import write_mini_corpus
 from tests.support.cli import SMALL, call
@@ -209,6 +211,21 @@ def test_missing_inputs_are_refused_before_any_work(recipe):
     assert len(errors) == 2
     assert "stage scenes: recipe 'sirst5kk'" in errors[0] and "did you mean sirst5k" in errors[0]
     assert "stage audit: {data}/elsewhere must be there" in errors[1]
+
+
+def test_a_recipe_named_in_a_recipe_is_part_of_what_a_stage_promises(tmp_path):
+    study, network = tmp_path / "study.yaml", tmp_path / "network.yaml"
+    study.write_text(f"arms: [{{name: a, pretrain: pretrain_tiny}}, {{name: b, extra: {{finetune: {network}}}}}]")
+    place = Place(tmp_path / "out", None)
+    scale = Stage.model_validate(stage(command="scale", arguments=[str(study)]))
+    with pytest.raises(RecipeError, match=f"stage a: recipe {network}: No such file"):
+        place.check([scale])
+    network.write_text("name: wide")
+    place.check([scale])
+    before = place.promise(scale, {})["recipe"]
+    assert place.promise(scale, {})["recipe"] == before
+    network.write_text("name: narrow")
+    assert place.promise(scale, {})["recipe"] != before
 
 
 def test_refusals_of_the_command(recipe):
