@@ -35,7 +35,8 @@ class Findings:
         ratios: What starts are worth in labels.
         transfers: Data set, budget, and what may be said of the transfer law there.
         choice: What the endpoint chose, why it could not yet, or None without endpoint.
-        confirmed: What the confirmation says on each data set.
+        confirmed: What the confirmation says on each data set; nothing before all of its runs are finished.
+        fresh_counts: Its runs finished and planned.
         zero_labels: What pretrained networks find before they are fine-tuned.
         counts: Runs finished and planned.
     """
@@ -49,6 +50,7 @@ class Findings:
     transfers: tuple[tuple[str, str, TransferJudgement], ...]
     choice: Choice | str | None
     confirmed: tuple[Confirmation, ...]
+    fresh_counts: tuple[int, int]
     zero_labels: tuple[ZeroLabel, ...]
     counts: tuple[int, int]
 
@@ -68,6 +70,8 @@ def findings(
     study: StudyRecipe, command: str, frames: Mapping[str, Frames], out: Path, cells: Sequence[Cell], fresh: Sequence[Cell]
 ) -> Findings:
     """Return what a study has found so far.
+
+    An answer that grows seed by seed invites to stop where it looks best: the confirmation is shown whole or not at all.
 
     Args:
         study: The study.
@@ -90,7 +94,8 @@ def findings(
         ratios=tuple(ratios_of(study, curves)),
         transfers=tuple(transfers_of(study, frames, groups)),
         choice=None if endpoint is None else choose(study, endpoint, groups),
-        confirmed=() if endpoint is None or not fresh else tuple(confirm(study, endpoint, fresh, tests)),
+        confirmed=tuple(confirm(study, endpoint, fresh, tests)) if endpoint is not None and len(tests) == len(fresh) else (),
+        fresh_counts=(len(tests), len(fresh)),
         zero_labels=tuple(zero_labels_of(study, out, [*cells, *fresh])),
         counts=(len(_tests(out, cells)) + len(tests), len(cells) + len(fresh)),
     )

@@ -123,6 +123,9 @@ def _endpoint_lines(found: Findings) -> Iterator[str]:
     counts = ", ".join(f"{name} {'all' if labels is None else labels}" for name, labels in choice.labels.items())
     means = ", ".join(f"{arm} {value:.2f}" for arm, value in choice.validation_iou.items())
     yield from (f"Chosen: **{choice.arm}** at {counts} labels (mean validation IoU: {means}).", "")
+    if not found.confirmed:
+        finished, planned = found.fresh_counts
+        yield f"{finished} of {planned} runs with fresh seeds are finished; what they say is shown when all are."
     for confirmation in found.confirmed:
         yield f"- {confirmation.comparison.dataset}: {_answer(confirmation)}"
     for confirmation in found.confirmed:

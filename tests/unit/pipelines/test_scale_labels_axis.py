@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("torch")
 
 from finetune.metrics.intervals import holm
+from pipelines import scale_findings
 from pipelines.scale_cells import Frames, cell_of, cells_of
 from pipelines.scale_curves import _price, curves_of, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells, places
 from pipelines.scale_laws import Law, LearningCurve
+from pipelines.scale_page import page_of
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
 from pipelines.scale_tasks import loss_slope
@@ -201,6 +203,23 @@ def test_fresh_seeds_decide(groups):
     for differences in secondary.values():  # the records give all of them the difference in IoU
         assert differences == pytest.approx(whole[0].comparison.differences)
     assert json.loads(json.dumps(whole[0].to_dict()))["groups"]["chosen"]["seeds"] == [10, 11, 12]
+
+
+def test_nothing_of_a_confirmation_is_shown_before_it_is_whole(tests, groups, monkeypatch, tmp_path):
+    cells = list(confirmation_cells(RECIPE, RECIPE.endpoint, choose(RECIPE, RECIPE.endpoint, groups), FRAMES))
+    known = tests | {cell: record(cell) for cell in cells}
+    monkeypatch.setattr(scale_findings, "_tests", lambda _, asked: {cell: known[cell] for cell in asked if cell in known})
+
+    def shown():
+        found = scale_findings.findings(RECIPE, "command", FRAMES, tmp_path, list(tests), cells)
+        return scale_findings.content_of(found, tmp_path, {})["endpoint"], "\n".join(page_of(found))
+
+    endpoint, page = shown()
+    assert [result["dataset"] for result in endpoint["results"]] == ["a", "b"] and "- standard deviation of IoU" in page
+    del known[cells[-1]]
+    endpoint, page = shown()
+    assert endpoint["chosen"] == "start" and endpoint["results"] == [] and "- standard deviation of IoU" not in page
+    assert "11 of 12 runs with fresh seeds are finished; what they say is shown when all are." in page
 
 
 def test_transfer_law_is_fitted_to_the_arms_named():
