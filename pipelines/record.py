@@ -95,16 +95,18 @@ def _score(scores: Json, name: str) -> str:
 
 
 def _study(path: Path, content: Json) -> Iterator[str]:
-    """Yield a table with a row an arm and a column for each data set, label count and budget that three seeds have."""
+    """Yield what fresh seeds decided, and a row an arm, a column each data set, label count and budget that three seeds have."""
     runs, recipe = content["runs"], content["recipe"]
     seeds = sorted({seed for group in content["groups"] for seed in group["seeds"]})
     shown = [place for place in dict.fromkeys(map(_place, content["groups"])) if _has_interval(content, place)]
-    yield f"**[{content['name']}]({_page(path)})**, {len(seeds)} seeds, {runs['finished']} of {runs['planned']} runs: test IoU"
-    yield "of the first row, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero."
+    yield f"**[{content['name']}]({_page(path)})**, {len(seeds)} seeds, {runs['finished']} of {runs['planned']} runs."
     yield ""
+    yield from _endpoint(content["endpoint"])
     if not shown:
         yield from ("No place of its grid has three seeds yet.", "")
         return
+    yield "Test IoU of the first row, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero:"
+    yield ""
     has_labels = any(len(dataset["labels"]) > 1 for dataset in recipe["sets"])
     yield "| arm | " + " | ".join(_head(place, has_labels) for place in shown) + " |"
     yield "|---" * (1 + len(shown)) + "|"
@@ -115,11 +117,10 @@ def _study(path: Path, content: Json) -> Iterator[str]:
     for arm in dict.fromkeys(c["arm"] for c in content["comparisons"] if c["low"] is not None):
         yield f"| {arm} | " + " | ".join(_difference(content, place, arm) for place in shown) + " |"
     yield ""
-    yield from _endpoint(content["endpoint"])
 
 
 def _endpoint(endpoint: Json | None) -> Iterator[str]:
-    if endpoint is None or endpoint["chosen"] is None:
+    if endpoint is None or not endpoint["results"]:
         return
     for result in endpoint["results"]:
         if result["low"] is not None:
