@@ -136,7 +136,7 @@ def _answer(confirmation: Confirmation) -> str:
     comparison, p_holm = confirmation.comparison, confirmation.p_holm
     pairs = f"{len(comparison.seeds)} pairs"
     if comparison.low is None or comparison.high is None:
-        return f"{pairs} so far: no interval yet"
+        return f"{pairs}: too few for an interval"
     others = {"Holm": p_holm, "flips of signs": comparison.p_flips}
     beside = ", ".join(f"{name} {p:.4f}" for name, p in others.items() if p is not None)
     p_values = f"p {comparison.p:.4f}" + (f" ({beside})" if beside else "")

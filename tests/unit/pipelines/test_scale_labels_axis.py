@@ -319,7 +319,7 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     assert content["frames"] == {"demo": {"train": 6, "synthetic": {"joint": 24}, "rendered": []}}, "six targets, four copies"
     endpoint = content["endpoint"]
     assert endpoint["chosen"] in ("seg", "joint") and endpoint["seeds_b"] == [7]
-    assert [len(result["seeds"]) for result in endpoint["results"]] == [1] and "1 pairs so far" in (
+    assert [len(result["seeds"]) for result in endpoint["results"]] == [1] and "1 pairs: too few for an interval" in (
         tmp_path / "study/study.md"
     ).read_text()
     assert sorted(p.name for p in (tmp_path / "study/pretrained/demo/seg").iterdir())[:2] == ["seed-0", "seed-1"]
