@@ -7,7 +7,8 @@ RECIPE is one of {names}, or a YAML file. Data sets made for an arm lie in STUDY
 pretrainings in STUDY/pretrained, runs in STUDY/runs; a run chooses its threshold on validation and is tested once, on its own
 data set (also without near duplicates of known frames) and on the other ones. STUDY/study.json and study.md are written after
 every command, whatever is finished; pipelines.report draws them. What an endpoint needs is trained first, then seed by seed.
-SIGTERM and Ctrl-C let every run save its state; the same command goes on there, and tries again what failed.
+SIGTERM and Ctrl-C let every run save its state; the same command goes on there, and tries again what failed. On another machine
+--known takes over what a study.json says of finished runs, so that only the others are trained.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.scale_cells import Cell, Frames, cells_of, read_test
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmation_cells, places
-from pipelines.scale_findings import command_of, content_of, findings, read_groups
+from pipelines.scale_findings import command_of, content_of, findings, read_groups, stores_of
+from pipelines.scale_folder import begin, identity_of, lists_of
+from pipelines.scale_known import read_known, take_over
 from pipelines.scale_page import page_of
 from pipelines.scale_recipe import Arm, DataSet, StudyRecipe
 from pipelines.scale_work import STOP_NAME, Workplace, do_cells, do_tasks, make_stores, print_failures, synthesis_of
 from synth import open_corpus
-from synth.corpora.lists import hash_ids
-from synth.errors import RecipeError, RefusalError, SourceError
+from synth.errors import RecipeError, SourceError
 from synth.plan import Plan
 from synth.scan import scan_sources
 from synth.store.files import read_json, write_durably, write_json
 
-RECIPE_NAME = "recipe.json"
 PROBE_STEPS = 20
 """Steps of the run that times a study (our choice: a second or two of a nano network)."""
 _T = TypeVar("_T")
@@ -64,6 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="A,B",
         type=lambda text: tuple(text.split(",")),
         help="train these arms now, beside what an endpoint needs",
+    )
+    parser.add_argument(
+        "--known",
+        metavar="FILE",
+        dest="known",
+        action="append",
+        type=Path,
+        default=[],
+        help="study.json of this study from elsewhere, as results/ has them: its finished runs count as finished; repeatable",
     )
     parser.add_argument("--workers", metavar="N", type=int, default=default_workers(), help="runs side by side")
     parser.add_argument(
@@ -89,6 +99,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if strange := [name for name in arguments.arms or () if name not in place.recipes]:
         raise RecipeError(f"--arms must be of {', '.join(place.recipes)}, got {strange[0]}")
     frames = {dataset.name: _frames(place, dataset) for dataset in place.study.sets}
+    lists = lists_of(place, {name: of_set.train for name, of_set in frames.items()})
+    _open_folder(arguments, place, lists)
     cells = list(cells_of(place.study, frames))
     _print_plan(place, frames, cells)
     with stop_on_signal((place.out / STOP_NAME).touch if not arguments.dry_run else lambda: None) as stop:
@@ -96,7 +108,19 @@ def _run(arguments: argparse.Namespace) -> int:
             _print_estimate(place, _asked(arguments, cells), arguments.workers, stop)
             print("nothing written (--dry-run)")
             return EXIT_OK
-        return _work(arguments, place, frames, cells, stop)
+        return _work(arguments, place, frames, cells, lists, stop)
+
+
+def _open_folder(arguments: argparse.Namespace, place: Workplace, lists: Mapping[str, Any]) -> None:
+    """Make the folder or check that it holds this study, and take over what was done elsewhere."""
+    if arguments.dry_run:
+        if arguments.known:
+            raise RecipeError("--known writes into --out: give it without --dry-run, which counts what was taken over before")
+        return
+    known = {file: read_known(file, identity_of(place), lists) for file in arguments.known}
+    begin(place)
+    for file, content in known.items():
+        print(f"{file}: {take_over(place.out, file, content)} finished runs")
 
 
 def _asked(arguments: argparse.Namespace, cells: Sequence[Cell]) -> list[Cell]:
@@ -104,14 +128,19 @@ def _asked(arguments: argparse.Namespace, cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _work(
-    arguments: argparse.Namespace, place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell], stop: StopRequest
+    arguments: argparse.Namespace,
+    place: Workplace,
+    frames: Mapping[str, Frames],
+    cells: Sequence[Cell],
+    lists: Mapping[str, Any],
+    stop: StopRequest,
 ) -> int:
     """Do what is to be done, first what decides the endpoint (label counts, arm, confirmation), and write what was found."""
-    _begin(place)
     (place.out / STOP_NAME).unlink(missing_ok=True)
     is_open = bool(_unfinished(place, cells)) and not stop()
     if is_open and (rc := make_stores(place, workers=arguments.workers, cluster=arguments.cluster)) != EXIT_OK:
         return rc
+    stores_of(place.out)  # refused before anything is trained beside runs on other data
     failures = _train(arguments, place, choosing_cells(place.study, cells, None), stop)
     if (labels := _endpoint_places(place, frames, cells)) is not None:
         failures |= _train(arguments, place, choosing_cells(place.study, cells, labels), stop)
@@ -119,8 +148,7 @@ def _work(
     failures |= _train(arguments, place, [*fresh, *_asked(arguments, cells)], stop)
     failures |= _on_workers(arguments, place.zero_label_tasks([*fresh, *cells]), stop, do_tasks)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
-    data = {dataset.name: _identity(place, dataset, frames[dataset.name]) for dataset in place.study.sets}
-    write_json(place.out / "study.json", content_of(found, place.out, data))
+    write_json(place.out / "study.json", content_of(found, place.out, identity_of(place), lists))
     write_durably(place.out / "study.md", ["\n".join(page_of(found)).encode()])
     print(f"{found.counts[0]} of {found.counts[1]} runs are finished; wrote {place.out / 'study.json'} and study.md beside it")
     print_failures(failures)
@@ -211,14 +239,6 @@ def _frames(place: Workplace, dataset: DataSet) -> Frames:
     return Frames(train, made, frozenset(rendered))
 
 
-def _identity(place: Workplace, dataset: DataSet, frames: Frames) -> dict[str, Any]:
-    """Return what tells the lists of a data set from those of another."""
-    folder = Path(place.folder(dataset.name))
-    lists = {split: hash_ids(ref.id for ref in open_corpus(folder, split).frames) for split in ("train", "val", "test")}
-    hashes = {f"{split}_ids_sha256": digest for split, digest in lists.items()}
-    return {"folder": dataset.folder, "train": frames.train, **hashes}
-
-
 def _print_plan(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> None:
     study, todo = place.study, _unfinished(place, cells)
     first = place.recipes[study.arms[0].name]
@@ -264,34 +284,6 @@ def _print_estimate(place: Workplace, cells: Sequence[Cell], workers: int, stop:
     hours = (images / rate + len(todo) * per_run) / 3600.0
     print(f"  about {hours:.1f} hours of one worker, {hours / workers:.1f} with {workers}")
     print(f"  ({rate:.0f} frames/s and {per_run:.0f} s a run beside its steps: measured by a run of {PROBE_STEPS} steps here)")
-
-
-def _begin(place: Workplace) -> None:
-    """Make the folder of a study, or check that it holds this one, with more arms, seeds, budgets (without endpoint: labels)."""
-    study, out = place.study, place.out
-    fixed = {"steps": study.steps, "sets": {dataset.name: dataset.folder for dataset in study.sets}}
-    fixed |= {"unlabelled": list(study.unlabelled), "endpoint": None}
-    if study.endpoint is not None:  # more label counts would change its choice
-        counts = {dataset.name: list(dataset.labels) for dataset in study.sets}
-        fixed["endpoint"] = study.endpoint.model_dump(mode="json") | {"labels": counts}
-    arms = {
-        arm.name: arm.model_dump(mode="json", exclude={"name", "about", "train", "pretraining"})
-        | {"finetune": place.recipes[arm.name].model_dump(mode="json") | {"train": place.recipes[arm.name].train.content()}}
-        | {"pretraining": place.pretrainings[arm.name].model_dump(mode="json") if arm.name in place.pretrainings else None}
-        for arm in study.arms
-    }
-    path = out / RECIPE_NAME
-    if path.is_file():
-        found = read_json(path)
-        differing = sorted(key for key in fixed if found.get(key, fixed[key]) != fixed[key])
-        differing += [f"arm {name}" for name in arms if found.get("arms", {}).get(name, arms[name]) != arms[name]]
-        if differing:
-            raise RefusalError(f"--out {out}: holds a study with other {', '.join(differing)}; give another folder")
-        arms = found["arms"] | arms
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RefusalError(f"--out {out}: is no study of ours; give a new folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(path, fixed | {"arms": arms})
 
 
 if __name__ == "__main__":

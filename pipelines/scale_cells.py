@@ -4,6 +4,8 @@ OUT/stores/SET-ARM.zarr                      what an arm trains on, when it is m
 OUT/pretrained/SET/ARM/[labels-N/]seed-K     a run of pipelines.pretrain_encoder that cells of the arm start from, with
                                              zero_label.json where it finds targets before any fine-tuning
 OUT/runs/SET/ARM/[labels-N/]STEPS/seed-K     a run of pipelines.finetune_detector, with test.json beside its result
+OUT/known/PATH.json                          what is known of a run or pretraining of one of these paths that was done elsewhere
+                                             (pipelines.scale_known), in the form of test.json or zero_label.json
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from synth.store.files import read_json
 
 TEST_NAME = "test.json"
 ZERO_LABEL_NAME = "zero_label.json"
+KNOWN_FOLDER = "known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,25 @@ def cells_of(study: StudyRecipe, frames: Mapping[str, Frames], seeds: Sequence[i
 
 
 def read_test(out: Path, cell: Cell) -> dict[str, Any] | None:
-    """Return what a finished cell recorded, or None."""
-    path = out / cell.path / TEST_NAME
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = read_json(path)
+    """Return what a finished cell recorded, here or elsewhere, or None."""
+    return _read_either(out / cell.path / TEST_NAME, known_path(out, cell.path))
+
+
+def read_zero_label(out: Path, run: Path) -> dict[str, Any] | None:
+    """Return what the test of a pretraining recorded, here or elsewhere, or None.
+
+    Args:
+        out: Folder of the study.
+        run: Run directory of the pretraining.
+    """
+    return _read_either(run / ZERO_LABEL_NAME, known_path(out, str(run.relative_to(out))))
+
+
+def known_path(out: Path, path: str) -> Path:
+    """Return where it lies what is known of a run directory ``path`` below OUT that was done elsewhere."""
+    return out / KNOWN_FOLDER / f"{path}.json"
+
+
+def _read_either(*paths: Path) -> dict[str, Any] | None:
+    content: dict[str, Any] | None = next((read_json(path) for path in paths if path.is_file()), None)
     return content

@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.scale_cells import TEST_NAME, Cell, Frames, read_test
 from pipelines.scale_curves import ArmCurve, curves_of, ratio_dict, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, Confirmation, choose, confirm
+from pipelines.scale_known import sources_of
 from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import Group, comparisons_of, groups_of
@@ -19,6 +20,7 @@ from pipelines.scale_transfer import TransferJudgement
 from pipelines.scale_zero_label import ZeroLabel, zero_labels_of
 from pretrain.runtime.run_dir import ENV_NAME
 from synth import open_store
+from synth.errors import RefusalError
 from synth.store.files import read_json
 
 
@@ -39,6 +41,7 @@ class Findings:
         fresh_counts: Its runs finished and planned.
         zero_labels: What pretrained networks find before they are fine-tuned.
         counts: Runs finished and planned.
+        known: Files that runs were taken over from.
     """
 
     study: StudyRecipe
@@ -53,6 +56,7 @@ class Findings:
     fresh_counts: tuple[int, int]
     zero_labels: tuple[ZeroLabel, ...]
     counts: tuple[int, int]
+    known: tuple[Mapping[str, Any], ...]
 
 
 def command_of(recipe: str, overrides: Sequence[str]) -> str:
@@ -98,6 +102,7 @@ def findings(
         fresh_counts=(len(tests), len(fresh)),
         zero_labels=tuple(zero_labels_of(study, out, [*cells, *fresh])),
         counts=(len(_tests(out, cells)) + len(tests), len(cells) + len(fresh)),
+        known=tuple(sources_of(out)),
     )
 
 
@@ -105,12 +110,13 @@ def _tests(out: Path, cells: Sequence[Cell]) -> dict[Cell, dict[str, Any]]:
     return {cell: record for cell in cells if (record := read_test(out, cell)) is not None}
 
 
-def content_of(found: Findings, out: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+def content_of(found: Findings, out: Path, identity: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return study.json.
 
     Args:
         found: What was found.
         out: Folder of the study.
+        identity: What tells the study from others, as JSON values.
         data: Name of a data set -> what tells its lists from others, as JSON values.
     """
     study = found.study
@@ -119,11 +125,13 @@ def content_of(found: Findings, out: Path, data: Mapping[str, Any]) -> dict[str,
         "name": study.name,
         "command": found.command,
         "recipe": study.model_dump(mode="json"),
+        "identity": dict(identity),
         "data": dict(data),
         "frames": {name: _frames_dict(frames) for name, frames in found.frames.items()},
         "environments": _environments(out),
-        "stores": {path.name: open_store(path).manifest["content_hash"] for path in sorted((out / "stores").glob("*.zarr"))},
+        "stores": stores_of(out),
         "runs": {"finished": found.counts[0], "planned": found.counts[1]},
+        "known": [{key: source[key] for key in ("name", "sha256", "runs")} for source in found.known],
         "groups": [group.to_dict() for group in found.groups],
         "comparisons": [asdict(comparison) for comparison in comparisons_of(study, found.groups)],
         "curves": [curve.to_dict() for curve in found.curves],
@@ -142,8 +150,22 @@ def _frames_dict(frames: Frames) -> dict[str, Any]:
 
 def _environments(out: Path) -> list[dict[str, Any]]:
     """Return what the finished runs ran on, each once."""
-    found = (read_json(path.with_name(ENV_NAME)) for path in sorted((out / "runs").rglob(TEST_NAME)))
+    found = [read_json(path.with_name(ENV_NAME)) for path in sorted((out / "runs").rglob(TEST_NAME))]
+    found += [environment for source in sources_of(out) for environment in source["environments"]]
     return list({json.dumps(content, sort_keys=True): content for content in found}.values())
+
+
+def stores_of(out: Path) -> dict[str, str]:
+    """Return the content hashes of the data sets that runs trained on, by name.
+
+    Raises:
+        RefusalError: Runs that were taken over trained on other data.
+    """
+    own = {path.name: open_store(path).manifest["content_hash"] for path in sorted((out / "stores").glob("*.zarr"))}
+    for source in sources_of(out):
+        if strange := [name for name, digest in source["stores"].items() if own.setdefault(name, digest) != digest]:
+            raise RefusalError(f"{out}: runs of {source['name']} trained on another {strange[0]}; begin anew without them")
+    return own
 
 
 def _endpoint(found: Findings) -> dict[str, Any] | None:

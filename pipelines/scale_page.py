@@ -30,6 +30,8 @@ def page_of(found: Findings) -> Iterator[str]:
     study, (num_done, num_planned) = found.study, found.counts
     yield from (f"# {study.name}", "", f"    {found.command}", "")
     yield from (f"{num_done} of {num_planned} runs are finished.", "") if num_done < num_planned else ()
+    for source in found.known:
+        yield from (f"{source['runs']} runs were done elsewhere: {source['name']}, sha256 {source['sha256'][:12]}.", "")
     if len(study.seeds) < MIN_SEEDS:
         yield from (f"**{len(study.seeds)} seeds: smoke, not evidence.**", "")
     yield from (_LEGEND, "", "**Arms**", "")

@@ -41,7 +41,7 @@ class Group:
         clean_iou: IoU of each seed on the test frames without near duplicates; NaN where there are none.
         other_iou: Name of another data set -> IoU of each seed on its test list.
         loss_slopes: Share of the whole fall of the loss that the last fifth of training brought, of each seed; NaN if unknown.
-        num_collapsed: Seeds that say background everywhere; they stay in the means.
+        collapsed: Whether each of them says background everywhere; they stay in the means.
         init: Where the weights they start from come from.
         operating: Operating points of each seed on the test list (:mod:`finetune.metrics.operating`); None where its test was
             made before they were kept.
@@ -59,13 +59,18 @@ class Group:
     clean_iou: tuple[float, ...]
     other_iou: Mapping[str, tuple[float, ...]]
     loss_slopes: tuple[float, ...]
-    num_collapsed: int
+    collapsed: tuple[bool, ...]
     init: str
     operating: tuple[Mapping[str, Any] | None, ...]
 
     def pd_at(self, fa: float) -> tuple[float, ...]:
         """Return the best Pd of each seed at or below an Fa of the ladder (1e-6), percent; NaN where unknown."""
         return tuple(pd_at(points, fa) for points in self.operating)
+
+    @property
+    def num_collapsed(self) -> int:
+        """Seeds that say background everywhere."""
+        return sum(self.collapsed)
 
     @property
     def is_limited(self) -> bool:
@@ -79,7 +84,7 @@ class Group:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         unknown = {name: [v if math.isfinite(v) else None for v in getattr(self, name)] for name in ("clean_iou", "loss_slopes")}
-        return asdict(self) | unknown | {"is_limited": self.is_limited}
+        return asdict(self) | unknown | {"is_limited": self.is_limited, "num_collapsed": self.num_collapsed}
 
 
 def groups_of(study: StudyRecipe, frames: Mapping[str, Frames], tests: Mapping[Cell, Mapping[str, Any]]) -> Iterator[Group]:
@@ -126,7 +131,7 @@ def group_of(budget: str, cells: Sequence[Cell], tests: Mapping[Cell, Mapping[st
         clean_iou=tuple(math.nan if scores["clean"] is None else scores["clean"]["iou"] for scores in own),
         other_iou={name: tuple(record["tests"][name]["whole"]["iou"] for record in records) for name in others},
         loss_slopes=tuple(math.nan if slope is None else slope for slope in slopes),
-        num_collapsed=sum(bool(record["result"]["is_collapsed"]) for record in records),
+        collapsed=tuple(bool(record["result"]["is_collapsed"]) for record in records),
         init=", ".join(sorted({_init(record["result"].get("init", {"kind": "random"})) for record in records})),
         operating=tuple(scores.get("operating") for scores in own),
     )

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.scale_cells import ZERO_LABEL_NAME, Cell, pretraining_arm, pretraining_path
+from pipelines.scale_cells import Cell, pretraining_arm, pretraining_path, read_zero_label
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import SCORES, mean_text
-from synth.store.files import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,9 @@ def zero_labels_of(study: StudyRecipe, out: Path, cells: Sequence[Cell]) -> Iter
     records: dict[tuple[str, str], dict[int, Mapping[str, Any]]] = {}
     for cell in cells:
         run = pretraining_path(out, study, cell, uses_labels=False)
-        if run is not None and (run / ZERO_LABEL_NAME).is_file():
+        if run is not None and (record := read_zero_label(out, run)) is not None:
             of_arm = records.setdefault((cell.dataset, pretraining_arm(study, cell.arm)), {})
-            of_arm.setdefault(cell.seed, read_json(run / ZERO_LABEL_NAME)["thresholds"])
+            of_arm.setdefault(cell.seed, record["thresholds"])
     for (dataset, arm), found in sorted(records.items()):
         seeds = tuple(sorted(found))
         half, chosen = (

@@ -22,6 +22,7 @@ from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import comparisons_of, groups_of
 from pipelines.scale_tasks import loss_slope
 from synth.corpora.lists import hash_ids
+from synth.store.files import sha256_of_file
 from tests.support.builders import scene, write_corpus
 from tests.support.cli import call
 
@@ -212,7 +213,7 @@ def test_nothing_of_a_confirmation_is_shown_before_it_is_whole(tests, groups, mo
 
     def shown():
         found = scale_findings.findings(RECIPE, "command", FRAMES, tmp_path, list(tests), cells)
-        return scale_findings.content_of(found, tmp_path, {})["endpoint"], "\n".join(page_of(found))
+        return scale_findings.content_of(found, tmp_path, {}, {})["endpoint"], "\n".join(page_of(found))
 
     endpoint, page = shown()
     assert [result["dataset"] for result in endpoint["results"]] == ["a", "b"] and "- standard deviation of IoU" in page
@@ -338,6 +339,26 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     again = call(*arguments)
     assert again.rc == 0 and "16 runs, 16 done" in again.stdout
     assert json.loads((tmp_path / "study/study.json").read_text()) == content
+    goes_on_elsewhere(arguments, tmp_path, content)
+
+
+def goes_on_elsewhere(arguments, folder, content):
+    """What study.json says of finished runs counts in a new folder; what it lacks is trained, with the same result."""
+    (folder / "part.json").write_text(json.dumps(content | {"groups": [g for g in content["groups"] if g["arm"] != "lneg"]}))
+    there = [*arguments[:5], folder / "elsewhere", *arguments[6:], "--known", folder / "part.json"]
+    call(*there, "--set", "arms.0.extra_steps=3").refused(2, "is of a study with other arm scratch")
+    call(*there, "--set", "unlabelled=[]").refused(2, "is of a study with other unlabelled")
+    call(*there, "--dry-run").refused(2, "--known writes into --out")
+    (folder / "none.json").write_text("{}")
+    call(*there, "--known", folder / "none.json").refused(2, "none.json: has no runs with what tells their recipes")
+    assert not (folder / "elsewhere").exists(), "a refusal leaves nothing behind"
+    moved = call(*there)
+    assert moved.rc == 0 and "part.json: 14 finished runs" in moved.stdout and "16 runs, 12 done" in moved.stdout, moved.stderr
+    assert [path.name for path in (folder / "elsewhere/runs/demo").iterdir()] == ["lneg"], "nothing else is trained"
+    found = json.loads((folder / "elsewhere/study.json").read_text())
+    assert found.pop("known") == [{"name": "part.json", "sha256": sha256_of_file(folder / "part.json"), "runs": 14}]
+    assert found == {key: value for key, value in content.items() if key != "known"}
+    assert "14 runs were done elsewhere: part.json, sha256" in (folder / "elsewhere/study.md").read_text()
 
 
 def test_more_labels_than_frames_are_named(tmp_path):
