@@ -26,10 +26,14 @@ def provenance(studies: Sequence[Study], all_sources: Sequence[Source]) -> Secti
 
 
 def _study_rows(study: Study) -> Iterator[list[Cell]]:
-    """Yield data sets that were made, and the recipes of all seeds of each cell."""
+    """Yield data sets that were made, recipes of arms, runs done elsewhere, and the recipes of all seeds of each cell."""
     name = word(study.source.name)
     stores = sorted(study.source.content.get("stores", {}).items())
     yield from ([name, word(f"data set {key}"), digest(value)] for key, value in stores)
+    arms = study.source.content.get("identity", {}).get("arms", {})
+    yield from ([name, word(f"recipes of arm {arm}, seed aside"), digest(value)] for arm, value in arms.items())
+    for known in study.source.content.get("known", ()):
+        yield [name, word(f"{known['runs']} runs done elsewhere, {known['name']}"), digest(known["sha256"])]
     recipes: dict[str, list[str]] = {}
     for path, test in study.tests.items():
         if "recipe_sha256" in test["result"]:
@@ -43,7 +47,7 @@ def _rows(source: Source) -> Iterator[list[Cell]]:
     """Yield every hash that the records of an input carry, once."""
     paths = [source.kind.main] + [path for path in source.paths(r"(.*/)?(evaluation|result)\.json") if path != source.kind.main]
     shown = [path for path in paths if path in source.files and not path.startswith("runs/")]
-    found = {(key, value) for path in shown for key, value in _hashes(source.json(path), "")}
+    found = {(key, value) for path in shown for key, value in _hashes(source.json(path), "") if not key.startswith("known.")}
     yield from ([word(source.name), word(key), digest(value)] for key, value in sorted(found))
 
 

@@ -67,6 +67,8 @@ def study(
             "steps": 600,
         },
         "stores": {"nuaa-scenes.zarr": "ab" * 32},
+        "identity": {"steps": 600, "arms": dict.fromkeys(arms, "cd" * 32)},
+        "known": [{"name": "labels_effect.json", "sha256": "ef" * 32, "runs": 12}],
         "data": {name: {"folder": folder, "train": 256, "test_ids_sha256": name[::-1] * 16} for name, folder in SETS.items()},
         "environments": [{"device": "cpu", "versions": {"python": "3.11.7", "torch": "2.15.0"}}],
         "groups": [], "comparisons": [], "curves": [], "ratios": [], "endpoint": None,

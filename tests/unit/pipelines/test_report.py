@@ -306,6 +306,13 @@ def test_commands_make_everything_again(report):
     assert lines[-1] == "python -m pipelines.report study eval score probe card audit acm-s0 --out report.html"
 
 
+def test_recipes_of_arms_and_runs_done_elsewhere_have_their_hashes(report):
+    table = tables(report, "provenance")[0]
+    shown = dict(zip(column(table, "what"), column(table, "sha256"), strict=True))
+    assert shown["12 runs done elsewhere, labels_effect.json"] == "ef" * 6
+    assert shown["recipes of arm random, seed aside"] == "cd" * 6 and "known.0.sha256" not in shown
+
+
 @pytest.mark.parametrize("kind", ["test list", "validation", "training", "data set"])
 def test_inputs_from_different_data_are_refused_with_their_names(kind, tmp_path):
     first = write_study(tmp_path / "study")
