@@ -117,10 +117,11 @@ def _open_folder(arguments: argparse.Namespace, place: Workplace, lists: Mapping
         if arguments.known:
             raise RecipeError("--known writes into --out: give it without --dry-run, which counts what was taken over before")
         return
-    known = {file: read_known(file, identity_of(place), lists) for file in arguments.known}
+    found = {file: read_known(file, identity_of(place), lists) for file in arguments.known}
     begin(place)
-    for file, content in known.items():
-        print(f"{file}: {take_over(place.out, file, content)} finished runs")
+    for file, known in found.items():
+        take_over(place.out, known)
+        print(f"{file}: {len(known.runs)} finished runs")
 
 
 def _asked(arguments: argparse.Namespace, cells: Sequence[Cell]) -> list[Cell]:

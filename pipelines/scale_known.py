@@ -10,7 +10,7 @@ over, when it is whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,23 @@ from synth.store.files import read_json, sha256_of_file, write_json
 SOURCES_NAME = "sources.json"
 
 
-def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a study.json whose runs are those of a study.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a study.json says of finished runs.
+
+    Attributes:
+        runs: Run directory below OUT -> its record, as test.json has it.
+        zero_labels: Run directory of a pretraining below OUT -> its record, as zero_label.json has it.
+        source: Name and sha256 of the file, number of runs, environments, content hashes of data sets that were made.
+    """
+
+    runs: Mapping[str, Mapping[str, Any]]
+    zero_labels: Mapping[str, Mapping[str, Any]]
+    source: Mapping[str, Any]
+
+
+def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]) -> Known:
+    """Return the runs of a study.json that are those of a study; arms that the study does not have are left out.
 
     Args:
         file: study.json of this study from elsewhere, under any name.
@@ -32,42 +47,35 @@ def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]
         lists: Name of a data set -> what tells its lists from those of others.
 
     Raises:
-        RefusalError: The file is none, or is of another study: other recipes of an arm, other steps, other frames.
+        RefusalError: The file is none, is damaged, or is of another study: other recipes of an arm, other steps, other frames.
         StoreError: It cannot be read.
     """
-    content: dict[str, Any] = read_json(file)
-    if not isinstance(content, dict) or not {"identity", "groups", "data", "zero_labels"} <= content.keys():
-        raise RefusalError(f"--known {file}: has no runs with what tells their recipes; give a study.json that scale wrote")
-    differing = differences(content["identity"], identity)
-    differing += [f"frames of {name}" for name in lists if content["data"].get(name, lists[name]) != lists[name]]
-    if not identity["arms"].keys() & content["identity"]["arms"].keys():
-        differing.append("arms altogether")
+    content = read_json(file)
+    if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
+        raise RefusalError(f"--known {file}: does not say of what recipes its runs are; give a study.json that scale wrote")
+    try:
+        differing = differences(content["identity"], identity)
+        differing += [f"frames of {name}" for name in lists if content["data"].get(name, lists[name]) != lists[name]]
+        differing += [] if identity["arms"].keys() & content["identity"]["arms"].keys() else ["arms altogether"]
+        confirmed = [group for result in (content["endpoint"] or {}).get("results", ()) for group in result["groups"].values()]
+        groups = [g for g in (*content["groups"], *confirmed) if g["arm"] in identity["arms"] and g["dataset"] in lists]
+        runs = {cell.path: record for group in groups for cell, record in _tests(group)}
+        entries = [e for e in content["zero_labels"] if e["arm"] in identity["arms"] and e["dataset"] in lists]
+        zero_labels = {path: record for entry in entries for path, record in _zero_labels(entry)}
+        source = {key: content[key] for key in ("environments", "stores")}
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise RefusalError(f"--known {file}: is damaged ({type(error).__name__}: {error}); restore it from a copy") from error
     if differing:
         raise RefusalError(f"--known {file}: is of a study with other {', '.join(differing)}; its runs cannot stand in for these")
-    return content
+    return Known(runs, zero_labels, source | {"name": file.name, "sha256": sha256_of_file(file), "runs": len(runs)})
 
 
-def take_over(out: Path, file: Path, content: Mapping[str, Any]) -> int:
-    """Let the finished runs of a study.json count in the folder of the study; return how many it has.
-
-    Args:
-        out: Folder of the study, begun.
-        file: The file, as :func:`read_known` has checked it.
-        content: Its content.
-    """
-    confirmed = [group for result in (content["endpoint"] or {}).get("results", ()) for group in result["groups"].values()]
-    paths = set()
-    for group in [*content["groups"], *confirmed]:
-        for cell, record in _tests(group):
-            write_json(known_path(out, cell.path), record)
-            paths.add(cell.path)
-    for path, record in _zero_labels(content["zero_labels"]):
+def take_over(out: Path, known: Known) -> None:
+    """Let finished runs count in the folder of a study, begun."""
+    for path, record in (*known.runs.items(), *known.zero_labels.items()):
         write_json(known_path(out, path), record)
-    entry = {"name": file.name, "sha256": sha256_of_file(file), "runs": len(paths)}
-    entry |= {key: content.get(key) for key in ("environments", "stores")}
-    others = [source for source in sources_of(out) if source["sha256"] != entry["sha256"]]
-    write_json(out / KNOWN_FOLDER / SOURCES_NAME, [*others, entry])
-    return len(paths)
+    others = [source for source in sources_of(out) if source["sha256"] != known.source["sha256"]]
+    write_json(out / KNOWN_FOLDER / SOURCES_NAME, [*others, known.source])
 
 
 def sources_of(out: Path) -> list[dict[str, Any]]:
@@ -78,29 +86,29 @@ def sources_of(out: Path) -> list[dict[str, Any]]:
 
 
 def _tests(group: Mapping[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Yield the runs of a group, each with its record as test.json has it."""
+    """Yield the runs of a group, each with its record."""
+    labels = None if group["labels"] is None else int(group["labels"])
     for i, seed in enumerate(group["seeds"]):
-        cell = Cell(group["dataset"], group["arm"], group["labels"], group["steps"], seed, group["num_frames"])
+        cell = Cell(group["dataset"], group["arm"], labels, int(group["steps"]), int(seed), int(group["num_frames"]))
         clean = group["clean_iou"][i]
         own = {
-            "whole": {name: group["scores"][name][i] for name in SCORES},
-            "clean": None if clean is None else {"iou": clean},
+            "whole": {name: float(group["scores"][name][i]) for name in SCORES},
+            "clean": None if clean is None else {"iou": float(clean)},
             "operating": group["operating"][i],
         }
-        others = {name: {"whole": {"iou": values[i]}} for name, values in group["other_iou"].items()}
+        others = {name: {"whole": {"iou": float(values[i])}} for name, values in group["other_iou"].items()}
         result = {
-            "validation": {"val_best_iou": group["validation_iou"][i]},
-            "is_collapsed": group["collapsed"][i],
-            "init": {"kind": group["init"]},
+            "validation": {"val_best_iou": float(group["validation_iou"][i])},
+            "is_collapsed": bool(group["collapsed"][i]),
+            "init": {"kind": str(group["init"])},
         }
         tests = {group["dataset"]: own} | others
         yield cell, {"format": 1, "cell": asdict(cell), "result": result, "tests": tests, "loss_slope": group["loss_slopes"][i]}
 
 
-def _zero_labels(entries: list[Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield run directory and record of every pretraining that was tested as it is, as zero_label.json has it."""
-    for entry in entries:
-        for i, seed in enumerate(entry["seeds"]):
-            halves = {"half": entry["scores"], "chosen": entry["chosen"]}
-            thresholds = {name: {score: values[score][i] for score in SCORES} for name, values in halves.items()}
-            yield f"pretrained/{entry['dataset']}/{entry['arm']}/seed-{seed}", {"format": 1, "thresholds": thresholds}
+def _zero_labels(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield run directory and record of every pretraining of an arm that was tested as it is."""
+    for i, seed in enumerate(entry["seeds"]):
+        halves = {"half": entry["scores"], "chosen": entry["chosen"]}
+        thresholds = {name: {score: float(values[score][i]) for score in SCORES} for name, values in halves.items()}
+        yield f"pretrained/{entry['dataset']}/{entry['arm']}/seed-{int(seed)}", {"format": 1, "thresholds": thresholds}

@@ -349,8 +349,11 @@ def goes_on_elsewhere(arguments, folder, content):
     call(*there, "--set", "arms.0.extra_steps=3").refused(2, "is of a study with other arm scratch")
     call(*there, "--set", "unlabelled=[]").refused(2, "is of a study with other unlabelled")
     call(*there, "--dry-run").refused(2, "--known writes into --out")
-    (folder / "none.json").write_text("{}")
-    call(*there, "--known", folder / "none.json").refused(2, "none.json: has no runs with what tells their recipes")
+    strange = ({}, "does not say of what recipes"), (content | {"groups": [{"arm": "seg", "dataset": "demo"}]}, "is damaged")
+    climbing = content["groups"][0] | {"steps": "../../.."}
+    for damaged, message in (*strange, (content | {"groups": [climbing]}, "is damaged")):
+        (folder / "none.json").write_text(json.dumps(damaged))
+        call(*there, "--known", folder / "none.json").refused(2, f"none.json: {message}")
     assert not (folder / "elsewhere").exists(), "a refusal leaves nothing behind"
     moved = call(*there)
     assert moved.rc == 0 and "part.json: 14 finished runs" in moved.stdout and "16 runs, 12 done" in moved.stdout, moved.stderr
