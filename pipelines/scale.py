@@ -69,7 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--known",
         metavar="FILE",
-        dest="known",
         action="append",
         type=Path,
         default=[],
@@ -117,7 +116,8 @@ def _open_folder(arguments: argparse.Namespace, place: Workplace, lists: Mapping
         if arguments.known:
             raise RecipeError("--known writes into --out: give it without --dry-run, which counts what was taken over before")
         return
-    found = {file: read_known(file, identity_of(place), lists) for file in arguments.known}
+    identity = identity_of(place)
+    found = {file: read_known(file, identity, lists) for file in arguments.known}
     begin(place)
     for file, known in found.items():
         take_over(place.out, known)

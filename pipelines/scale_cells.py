@@ -89,8 +89,13 @@ def pretraining_path(out: Path, study: StudyRecipe, cell: Cell, *, uses_labels: 
     """
     if study.arm(cell.arm).pretrain is None:
         return None
-    labels = f"labels-{cell.labels}" if uses_labels and cell.labels is not None else ""
-    return out / "pretrained" / cell.dataset / pretraining_arm(study, cell.arm) / labels / f"seed-{cell.seed}"
+    labels = cell.labels if uses_labels else None
+    return out / pretraining_folder(cell.dataset, pretraining_arm(study, cell.arm), labels, cell.seed)
+
+
+def pretraining_folder(dataset: str, arm: str, labels: int | None, seed: int) -> str:
+    """Return the run directory of a pretraining below OUT; labels: how many it looks at, None if none or all."""
+    return f"pretrained/{dataset}/{arm}/{'' if labels is None else f'labels-{labels}/'}seed-{seed}"
 
 
 def pretraining_arm(study: StudyRecipe, arm: str) -> str:

@@ -63,9 +63,9 @@ def differences(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
         found: What tells the one: its parts, and name of an arm -> its content or the content's digest.
         own: The same of the other.
     """
-    arms = own["arms"].keys() & found.get("arms", {}).keys()
+    others = found.get("arms", {})
     parts = sorted(key for key in own if key != "arms" and found.get(key, own[key]) != own[key])
-    return parts + [f"arm {name}" for name in own["arms"] if name in arms and found["arms"][name] != own["arms"][name]]
+    return parts + [f"arm {name}" for name, arm in own["arms"].items() if others.get(name, arm) != arm]
 
 
 def identity_of(place: Workplace) -> dict[str, Any]:

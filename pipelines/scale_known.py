@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.scale_cells import KNOWN_FOLDER, Cell, known_path
+from pipelines.scale_cells import KNOWN_FOLDER, Cell, known_path, pretraining_folder
 from pipelines.scale_folder import differences
 from pipelines.scale_table import SCORES
 from synth.errors import RefusalError
@@ -62,7 +62,7 @@ def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]
         runs = {cell.path: record for group in groups for cell, record in _tests(group)}
         entries = [e for e in content["zero_labels"] if e["arm"] in identity["arms"] and e["dataset"] in lists]
         zero_labels = {path: record for entry in entries for path, record in _zero_labels(entry)}
-        source = {key: content[key] for key in ("environments", "stores")}
+        source = {"environments": list(content["environments"]), "stores": dict(content["stores"])}
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise RefusalError(f"--known {file}: is damaged ({type(error).__name__}: {error}); restore it from a copy") from error
     if differing:
@@ -111,4 +111,4 @@ def _zero_labels(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]
     for i, seed in enumerate(entry["seeds"]):
         halves = {"half": entry["scores"], "chosen": entry["chosen"]}
         thresholds = {name: {score: float(values[score][i]) for score in SCORES} for name, values in halves.items()}
-        yield f"pretrained/{entry['dataset']}/{entry['arm']}/seed-{int(seed)}", {"format": 1, "thresholds": thresholds}
+        yield pretraining_folder(entry["dataset"], entry["arm"], None, int(seed)), {"format": 1, "thresholds": thresholds}
