@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from pipelines.allocator import keep_freed_memory
 from synth.errors import FoundryError, RecipeError
 
 EXIT_OK, EXIT_FAULT, EXIT_REFUSED, EXIT_VERIFICATION = 0, 1, 2, 3
@@ -50,6 +51,7 @@ def run_command(body: Callable[[argparse.Namespace], int], parser: Parser, argv:
         Exit code 0 ok, 1 fault, 2 usage or refusal, 3 verification failed, 130 / 143 stopped by signal.
     """
     arguments = parser.parse_args(argv)
+    keep_freed_memory()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         return body(arguments)
