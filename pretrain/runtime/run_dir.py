@@ -1,7 +1,7 @@
 """The folder of a run: what it is, where it ran, and the refusal to mix two runs in one folder.
 
 recipe.json      what decides the result; the same recipe in the same folder resumes, any other is refused
-env.json         versions, device, threads of the last start
+env.json         versions, processor, device, threads of the last start
 metrics.jsonl    the journal
 checkpoints/     states (see ``pretrain.runtime.checkpoint``)
 and, at its end, what the stage leaves for others: weights.safetensors and result.json
@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,7 @@ from synth.store.manifest import leaf_differences, short_json
 WEIGHTS_NAME = "weights.safetensors"
 RESULT_NAME = "result.json"
 ENV_NAME = "env.json"
+_CPU_INFO = Path("/proc/cpuinfo")
 _VERSIONS_OF = ("sirst-foundry", "numpy", "torch")
 
 
@@ -144,14 +145,24 @@ def refuse_other_run(run: RunDirectory, recipe: Mapping[str, Any]) -> None:
 
 
 def environment(world: World) -> dict[str, Any]:
-    """Return what a run runs on: versions, device, ranks, threads."""
+    """Return what a run runs on: versions, processor, device, ranks, threads."""
     gpu = torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else None
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS_OF},
         "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(world.device),
         "gpu": gpu,
         "ranks": world.size,
         "threads": torch.get_num_threads(),
     }
+
+
+def _cpu_model() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    with suppress(OSError):
+        lines = _CPU_INFO.read_text(encoding="utf-8").splitlines()
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(names, platform.processor())
+    return platform.processor()

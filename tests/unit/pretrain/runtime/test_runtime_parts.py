@@ -11,14 +11,15 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from pretrain.runtime import TrainConfig
+from pretrain.runtime import TrainConfig, run_dir
 from pretrain.runtime.checkpoint import Checkpoints
 from pretrain.runtime.config import OptimizerConfig, ScheduleConfig
+from pretrain.runtime.distributed import World
 from pretrain.runtime.ema import ModelAverage
 from pretrain.runtime.journal import Journal
 from pretrain.runtime.learner import use_fast_layout
 from pretrain.runtime.optimizers import build_optimizer
-from pretrain.runtime.run_dir import RunDirectory
+from pretrain.runtime.run_dir import RunDirectory, environment
 from pretrain.runtime.schedule import lr_factor
 from synth.errors import RefusalError, TrainingError
 from tests.support.training import ToyNet, train_toy
@@ -173,6 +174,18 @@ def test_every_line_of_the_journal_says_what_was_promised(tmp_path):
     assert lines[0].keys() == expected and lines[-1].keys() == {"step", "validation"}
     assert lines[0]["loss"] == pytest.approx(lines[0]["bce"] + lines[0]["soft_iou"])
     assert lines[0]["epoch"] == pytest.approx(8 / 5) and 0 <= lines[0]["data_wait_share"] <= 1
+
+
+def test_the_environment_tells_processors_apart(tmp_path, monkeypatch):
+    """Same recipe, other processor: other bytes, and other times."""
+    listed, world = tmp_path / "cpuinfo", World(torch.device("cpu"))
+    monkeypatch.setattr(run_dir, "_CPU_INFO", listed)
+    monkeypatch.setattr(run_dir.platform, "processor", lambda: "what the system says")
+    assert environment(world)["cpu"] == "what the system says"
+    listed.write_text("processor\t: 0\n")
+    assert environment(world)["cpu"] == "what the system says"
+    listed.write_text("processor\t: 0\nmodel name\t: Abacus 3: fast\nprocessor\t: 1\nmodel name\t: Abacus 3: fast\n")
+    assert environment(world)["cpu"] == "Abacus 3: fast"
 
 
 def test_a_pickled_object_is_never_read(tmp_path):
