@@ -44,7 +44,7 @@ def alarms(validation: Mapping[str, float], num_features: int, *, segments: bool
     Args:
         validation: The last validation (``pretrain.task``).
         num_features: Features of a point.
-        segments: Whether an objective trained the decoder.
+        segments: Whether an objective trained the decoder; saying background everywhere solves some of them.
     """
     found = []
     least = LEAST_RANK_SHARE * num_features

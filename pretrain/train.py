@@ -160,7 +160,7 @@ def _conclude(
         "num_features": num,
         "validation": dict(validation),
         "threshold": ZERO_LABEL_THRESHOLD,
-        "warnings": alarms(validation, num, segments=settings.finds_targets),
+        "warnings": alarms(validation, num, segments=task.trains_all),
         "is_collapsed": None,
         "recipe_sha256": recipe_sha256,
     }
