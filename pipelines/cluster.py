@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -63,6 +64,7 @@ def _start(kind: str, num_workers: int) -> LocalCluster:
         "distributed.worker.daemon": True,
         "distributed.admin.system-monitor.gil.enabled": False,
     }
+    gc.collect()  # dask waits for itself when a client that never connected is collected while its event loop starts
     for _ in range(NUM_STARTS):
         # dask gives its event loop and its processes fixed times to start; a machine that stalls can exceed them
         with dask.config.set(settings), suppress(AssertionError, RuntimeError, TimeoutError):
