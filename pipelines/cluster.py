@@ -46,6 +46,7 @@ def open_client(kind: str, num_workers: int) -> Iterator[Client | None]:
     if kind == "sync":
         yield None
         return
+    gc.collect()  # dask waits for itself when a client that never connected is collected while an event loop starts
     if "://" in kind:
         with _connect(kind) as client:
             yield client
@@ -64,7 +65,6 @@ def _start(kind: str, num_workers: int) -> LocalCluster:
         "distributed.worker.daemon": True,
         "distributed.admin.system-monitor.gil.enabled": False,
     }
-    gc.collect()  # dask waits for itself when a client that never connected is collected while its event loop starts
     for _ in range(NUM_STARTS):
         # dask gives its event loop and its processes fixed times to start; a machine that stalls can exceed them
         with dask.config.set(settings), suppress(AssertionError, RuntimeError, TimeoutError):
