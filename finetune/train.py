@@ -137,12 +137,11 @@ def _conclude(
     identity: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put the chosen weights in place, choose the threshold on validation, and write both."""
-    chosen = "last"
     if run.checkpoints.has_best():
-        state = run.checkpoints.load("best")
-        chosen = "best on validation"
+        chosen, state = "best on validation", run.checkpoints.load("best")
+        validation = state["validation"]
     else:
-        state = run.checkpoints.newest() or {}
+        chosen, state, validation = "last", run.checkpoints.newest() or {}, last
     average = state["average"]
     task.model.load_state_dict(state["model"] if average is None else average)
     content: dict[str, Any] = {
@@ -154,7 +153,6 @@ def _conclude(
     }
     content["num_parameters"] = sum(parameter.numel() for parameter in task.model.parameters())
     if recipe.threshold is None:
-        validation = task.validate()
         content |= {
             "threshold": validation["val_best_threshold"],
             "validation": dict(validation),

@@ -101,7 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
     lists = lists_of(place, {name: of_set.train for name, of_set in frames.items()})
     _open_folder(arguments, place, lists)
     cells = list(cells_of(place.study, frames))
-    _print_plan(place, frames, cells)
+    _print_plan(place, frames, cells, _asked(arguments, cells))
     with stop_on_signal((place.out / STOP_NAME).touch if not arguments.dry_run else lambda: None) as stop:
         if arguments.dry_run:
             _print_estimate(place, _asked(arguments, cells), arguments.workers, stop)
@@ -138,15 +138,16 @@ def _work(
 ) -> int:
     """Do what is to be done, first what decides the endpoint (label counts, arm, confirmation), and write what was found."""
     (place.out / STOP_NAME).unlink(missing_ok=True)
-    is_open = bool(_unfinished(place, cells)) and not stop()
-    if is_open and (rc := make_stores(place, workers=arguments.workers, cluster=arguments.cluster)) != EXIT_OK:
+    asked, first = _asked(arguments, cells), [cell for cell in cells if cell.arm in _endpoint_arms(place.study)]
+    todo = [] if stop() else _unfinished(place, [*first, *_confirmation(place, frames, cells), *asked])
+    if rc := make_stores(place, todo, workers=arguments.workers, cluster=arguments.cluster):
         return rc
     stores_of(place.out)  # refused before anything is trained beside runs on other data
     failures = _train(arguments, place, choosing_cells(place.study, cells, None), stop)
     if (labels := _endpoint_places(place, frames, cells)) is not None:
         failures |= _train(arguments, place, choosing_cells(place.study, cells, labels), stop)
     fresh = _confirmation(place, frames, cells)
-    failures |= _train(arguments, place, [*fresh, *_asked(arguments, cells)], stop)
+    failures |= _train(arguments, place, [*fresh, *asked], stop)
     failures |= _on_workers(arguments, place.zero_label_tasks([*fresh, *cells]), stop, do_tasks)
     found = findings(place.study, command_of(arguments.recipe, arguments.overrides), frames, place.out, cells, fresh)
     write_json(place.out / "study.json", content_of(found, place.out, identity_of(place), lists))
@@ -172,6 +173,10 @@ def _on_workers(
         return {}
     with open_client(arguments.cluster, min(arguments.workers, len(todo))) as client:
         return work(todo, client, stop)
+
+
+def _endpoint_arms(study: StudyRecipe) -> tuple[str, ...]:
+    return () if study.endpoint is None else (study.endpoint.reference, *study.endpoint.candidates)
 
 
 def _endpoint_places(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> Mapping[str, int | None] | None:
@@ -240,7 +245,7 @@ def _frames(place: Workplace, dataset: DataSet) -> Frames:
     return Frames(train, made, frozenset(rendered))
 
 
-def _print_plan(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> None:
+def _print_plan(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell], asked: Sequence[Cell]) -> None:
     study, todo = place.study, _unfinished(place, cells)
     first = place.recipes[study.arms[0].name]
     print(f"{study.name}: {first.detector.kind}, {len(study.sets)} data sets, {len(study.arms)} arms, {len(study.seeds)} seeds")
@@ -255,6 +260,9 @@ def _print_plan(place: Workplace, frames: Mapping[str, Frames], cells: Sequence[
             print(f"    {arm.name}: {', '.join(map(str, sizes))} frames, {steps} steps{start} ({arm.about})")
     total = sum(cell.steps for cell in todo)
     print(f"  {len(cells)} runs, {len(cells) - len(todo)} done; {total} steps of {first.train.batch} frames to do")
+    if len(asked) < len(cells):
+        now = _unfinished(place, asked)
+        print(f"  of them {len(now)} runs and {sum(cell.steps for cell in now)} steps of the arms asked for")
     if study.endpoint is not None:
         print(
             f"  then {2 * len(study.sets) * len(study.endpoint.seeds)} runs with fresh seeds of the arm that validation chooses"

@@ -1,6 +1,6 @@
 """The cells of a study: one training run each, and where its parts lie.
 
-OUT/stores/SET-ARM.zarr                      what an arm trains on, when it is made
+OUT/stores/SET-ARM.zarr                      what an arm trains on, when it is made; arms that make the same share the first one's
 OUT/pretrained/SET/ARM/[labels-N/]seed-K     a run of pipelines.pretrain_encoder that cells of the arm start from, with
                                              zero_label.json where it finds targets before any fine-tuning
 OUT/runs/SET/ARM/[labels-N/]STEPS/seed-K     a run of pipelines.finetune_detector, with test.json beside its result
@@ -73,9 +73,11 @@ class Frames:
         return made + (0 if arm.real_share is None else real)
 
 
-def store_path(out: Path, dataset: str, arm: str) -> Path:
-    """Return where the data set made for an arm lies."""
-    return out / "stores" / f"{dataset}-{arm}.zarr"
+def store_path(out: Path, study: StudyRecipe, dataset: str, arm: str) -> Path:
+    """Return where the data set made for an arm lies: under the name of the first arm that makes the same."""
+    own = study.arm(arm)
+    maker = next(a.name for a in study.arms if (a.synthesize, a.synthesis) == (own.synthesize, own.synthesis))
+    return out / "stores" / f"{dataset}-{maker}.zarr"
 
 
 def pretraining_path(out: Path, study: StudyRecipe, cell: Cell, *, uses_labels: bool) -> Path | None:

@@ -105,7 +105,7 @@ class Workplace:
     def finetune_task(self, cell: Cell, tests: Mapping[str, Tested]) -> FinetuneTask:
         """Return what the worker of a cell is told."""
         arm, recipe, folder = self.study.arm(cell.arm), self.recipes[cell.arm], self.folder(cell.dataset)
-        made = str(store_path(self.out, cell.dataset, cell.arm).resolve())
+        made = str(store_path(self.out, self.study, cell.dataset, cell.arm).resolve())
         data: tuple[str, ...] = (folder,) if arm.synthesize is None else (made,)
         weights = None
         if arm.real_share is not None:
@@ -143,25 +143,25 @@ def synthesis_of(arm: Arm, folder: str) -> tuple[Path | None, list[str]]:
     return None, overrides
 
 
-def make_stores(place: Workplace, *, workers: int, cluster: str) -> int:
-    """Make, or finish, the data sets of the arms with the command that makes data sets; return its exit code.
+def make_stores(place: Workplace, cells: Sequence[Cell], *, workers: int, cluster: str) -> int:
+    """Make, or finish, the data sets that cells train on with the command that makes data sets; return its exit code.
 
     Args:
         place: Where the study is done.
+        cells: Cells that are to be done.
         workers: Processes of the command.
         cluster: Its cluster.
     """
-    for dataset in place.study.sets:
-        for arm in place.study.arms:
-            if arm.synthesize is None:
-                continue
-            path = store_path(place.out, dataset.name, arm.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source, overrides = synthesis_of(arm, place.folder(dataset.name))
-            argv = [arm.synthesize, "--out", str(path), *(() if source is None else ("--source", str(source)))]
-            argv += [part for key in overrides for part in ("--set", key)]
-            if rc := synthesize.main([*argv, "--workers", str(workers), "--cluster", cluster]):
-                return rc
+    made = [cell for cell in cells if place.study.arm(cell.arm).synthesize is not None]
+    for path, cell in {store_path(place.out, place.study, cell.dataset, cell.arm): cell for cell in made}.items():
+        arm = place.study.arm(cell.arm)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source, overrides = synthesis_of(arm, place.folder(cell.dataset))
+        assert arm.synthesize is not None
+        argv = [arm.synthesize, "--out", str(path), *(() if source is None else ("--source", str(source)))]
+        argv += [part for key in overrides for part in ("--set", key)]
+        if rc := synthesize.main([*argv, "--workers", str(workers), "--cluster", cluster]):
+            return rc
     return EXIT_OK
 
 

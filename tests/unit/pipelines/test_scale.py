@@ -17,7 +17,7 @@ from finetune.recipe import FinetuneRecipe
 from pipelines import synthesize
 from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
-from pipelines.scale_cells import Cell, Frames, cells_of, pretraining_path, steps_of
+from pipelines.scale_cells import Cell, Frames, cells_of, pretraining_path, steps_of, store_path
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import groups_of, table_of
 from pipelines.scale_work import synthesis_of
@@ -130,6 +130,12 @@ def test_arms_with_equal_pretrainings_share_it(tmp_path):
     assert pretraining_path(tmp_path, recipe, cells[2], uses_labels=True) == tmp_path / "pretrained/a/p/labels-8/seed-3"
 
 
+def test_arms_that_make_the_same_share_it(tmp_path):
+    more = [ARMS[1] | {"name": "same", "train": ["train.amp=off"]}, ARMS[1] | {"name": "other", "synthesis": ["seed=1"]}]
+    paths = [store_path(tmp_path, study(arms=[*ARMS, *more]), "a", name) for name in ("many", "same", "other")]
+    assert [path.name for path in paths] == ["a-many.zarr", "a-many.zarr", "a-other.zarr"]
+
+
 def test_budgets_share_runs_of_equal_length():
     cells = list(cells_of(study(), FRAMES))
     assert len(cells) == len(set(cells)) == 3 * (3 + 3)
@@ -214,6 +220,8 @@ def test_command_from_start_to_resumed_end(corpus, tmp_path):
     planned = call(*arguments, "--dry-run")
     assert planned.rc == 0 and "6 runs, 0 done" in planned.stdout and not (tmp_path / "study").exists()
     assert "hours of one worker" in planned.stdout and "measured by a run of 20 steps" in planned.stdout
+    alone = call(*arguments, "--set", "seeds=[0]", "--arms", "plain")
+    assert alone.rc == 0 and not (tmp_path / "study/stores").exists(), "nothing is made for arms that wait"
     first = call(*arguments, "--set", "seeds=[0]")
     assert first.rc == 0, first
     assert "3 of 3 runs are finished" in first.stdout

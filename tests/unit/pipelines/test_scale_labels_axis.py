@@ -308,6 +308,7 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     arguments = ["scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study", "--cluster", "sync"]
     part = call(*arguments, "--arms", "scratch,seg")
     assert part.rc == 0 and "11 of 18 runs are finished" in part.stdout, part.stderr
+    assert "of them 8 runs and 48 steps of the arms asked for" in part.stdout
     first = call(*arguments)
     assert first.rc == 0, first.stderr
     assert "labels: 4, all" in first.stdout and "after 2 of pretrain_tiny" in first.stdout
