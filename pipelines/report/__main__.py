@@ -5,9 +5,10 @@
     python -m pipelines.report STUDY --cost label=2.5,synthetic=0.01,unit=EUR --out report.html
 
 DIR is a folder that another command wrote: a study of pipelines.scale, an evaluation, an output of score, probe, census or audit,
-or a training run; it is recognised by its files. The page is one file that needs no network and no script; report.json and
-report.csv, called after it, hold the same for machines. The same inputs give the same bytes. Inputs made from different data are
-refused. Nothing is fitted anew: what a study did not find or refused to say is not on the page, which lists it.
+or a training run; it is recognised by its files. A study's study.json alone does too, under any name, as results/ keeps them. The
+page is one file that needs no network and no script; report.json and report.csv, called after it, hold the same for machines. The
+same inputs give the same bytes. Inputs that name the same data set or list but hold other frames are refused. Nothing is fitted
+anew: what a study did not find or refused to say is not on the page, which lists it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from synth.store.files import write_durably
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = Parser(prog="report", description=__doc__ or "")
-    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folder that another command wrote")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folder that another command wrote, or a study.json")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE.html", help="the page; FILE.json and FILE.csv lie beside it"
     )

@@ -92,6 +92,13 @@ def span(low: Any, high: Any, digits: int = 2, *, signed: bool = False) -> str:
     return f"[{show(low, digits, signed=signed)}, {show(high, digits, signed=signed)}]"
 
 
+def bounded(value: Any, low: Any, high: Any, *, digits: int = 2) -> Cell:
+    """Return a number with the interval it has, or alone."""
+    has_interval = finite(value) is not None and finite(low) is not None and finite(high) is not None
+    text = show(value, digits) + (f" {span(low, high, digits)}" if has_interval else "")
+    return Cell(text, {"value": finite(value), "low": finite(low), "high": finite(high)})
+
+
 def excludes_zero(low: Any, high: Any) -> bool:
     """Return whether there is an interval and zero lies outside."""
     bounds = finite(low), finite(high)

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.report.blocks import Block, Cell, Figure, Omitted, Panels, Section, Table, Text, table
 from pipelines.report.cells import NOTHING, count, finite, mean, word
 from pipelines.report.charts import Axis, Series, xy_chart
+from pipelines.report.law_sections import states_law
 from pipelines.report.study import Group, Study, known, labels_cell, point_of
 from synth.errors import RecipeError
 
@@ -26,7 +27,7 @@ _NOTE = (
 _NEXT_HEADS = ("data set", "budget", "arm", "beyond labels", "more labelled frames", "more synthetic frames", "cost")
 _NEXT_NOTE = (
     "Frames that one more point of IoU takes beyond the largest label count, by the arm's law, times the prices. Only where "
-    "nothing speaks against the law."
+    "these are stated; their interval stands with the law."
 )
 
 
@@ -169,7 +170,7 @@ def _paid(study: Study, group: Group, prices: Prices) -> Cell:
 def _next_point(study: Study, curve: Mapping[str, Any], prices: Prices) -> Iterator[list[Cell]]:
     """Yield what one more point of IoU costs, where the frames for it are stated."""
     more = finite(curve.get("frames_for_one_point"))
-    if more is None or curve["refusals"]:
+    if more is None or not states_law(curve):
         return
     arm, size = curve["arm"], float(curve["sizes"][-1])
     now, then = (_use(study, curve["dataset"], arm, labels) for labels in (size, size + more))

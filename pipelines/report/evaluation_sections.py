@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Picture, Section, Table, Text, table
-from pipelines.report.cells import NOTHING, count, estimate, finite, number, show, span, word
+from pipelines.report.cells import NOTHING, bounded, count, estimate, finite, word
 from pipelines.report.charts import Axis, Row, strip_chart
 from pipelines.report.inputs import Source
 from pipelines.report.study import SMOKE_SEEDS
@@ -118,9 +118,9 @@ def detectors(sources: Sequence[Source]) -> Section | Omitted:
         if warnings := tuple(source.content.get("warnings", ())):
             blocks.append(Lines(f"Warnings of {source.name}", tuple(map(str, warnings))))
     lead = (
-        "Percent; Fa in 10\u207b\u2076; canonical scores at native size (metric variant: native). Bands: 95 % over frames, one "
-        "model each; means over seeds: Student's t. Runs decide at the threshold that validation chose, classical methods by the "
-        "rule named."
+        "Percent; Fa in 10\u207b\u2076; canonical scores at native size (metric variant: native). Bands and brackets: 95 % "
+        "over frames, one model each; means over seeds: Student's t. Runs decide at the threshold that validation chose, "
+        "classical methods by the rule named."
     )
     return Section("detectors", title, lead, tuple(blocks))
 
@@ -136,9 +136,15 @@ def _figure(tested: Tested, score: str) -> Figure:
 
 def _row(row: Mapping[str, Any], ink: int, score: str) -> Row:
     found = row["scores"][NATIVE]
-    low, high = found.get("intervals", {}).get(score, (None, None))
-    text = show(found[score], 1) + (f" {span(low, high, 1)}" if finite(low) is not None else "")
-    return Row(f"{row['name']}, {row['rule']}", ink, finite(found[score]), finite(low), finite(high), text=text)
+    low, high = interval_in(found, score)
+    text = bounded(found[score], low, high, digits=1).text
+    return Row(f"{row['name']}, {row['rule']}", ink, finite(found[score]), low, high, text=text)
+
+
+def interval_in(scores: Mapping[str, Any], score: str) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of a score over frames, (None, None) where there is none."""
+    low, high = (scores.get("intervals") or {}).get(score) or (None, None)
+    return finite(low), finite(high)
 
 
 def _table(tested: Tested, mode: str, title: str) -> Table:
@@ -156,7 +162,7 @@ def _table(tested: Tested, mode: str, title: str) -> Table:
 def _cells(row: Mapping[str, Any], scores: Mapping[str, Any], tested: Tested) -> list[Cell]:
     collapsed = {True: "yes", False: "no"}.get(row.get("is_collapsed", "-"), "")
     cells = [word(row["name"]), word(row["rule"]), word(row.get("init")), word(row.get("trained_on"))]
-    cells += [number(scores[metric]) for metric in _METRICS]
+    cells += [bounded(scores[metric], *interval_in(scores, metric)) for metric in _METRICS]
     cells += [Cell(f"{scores['num_matched']} of {scores['num_truth']}", [scores["num_matched"], scores["num_truth"]])]
     is_single = row["name"] in tested.smoke
     return [

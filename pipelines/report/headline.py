@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.report.cells import excludes_zero, finite, p_value, show, span
 from pipelines.report.evaluation_sections import NATIVE, Tested
 from pipelines.report.inputs import Source
-from pipelines.report.law_sections import reading
+from pipelines.report.law_sections import reading, states_law
 from pipelines.report.study import Study, labels_cell
 from pipelines.scale_table import MOST_P
 
@@ -16,11 +16,15 @@ MOST_SENTENCES = 4
 
 
 def headline(studies: Sequence[Study], tested: Sequence[Tested], sources: Sequence[Source]) -> tuple[str, ...]:
-    """Return up to four sentences: what was asked beforehand, what else was found, then what there is at all."""
-    found = [sentence for study in studies for sentence in (*_answers(study), _state(study))]
+    """Return all that was asked beforehand, then up to four sentences of what else was found and what there is at all."""
+    names = {study: f"{study.name}: " if len(studies) > 1 else "" for study in studies}
+    asked = [names[study] + sentence for study in studies for sentence in _asked(study)]
+    found: list[str] = []
+    for study in studies:
+        found += [*(names[study] + sentence for sentence in _answers(study)), _state(study)]
     found += [sentence for entry in tested for sentence in _of_tested(entry)]
     found += [sentence for source in sources for sentence in _of_source(source)]
-    return tuple(found[:MOST_SENTENCES])
+    return (*asked, *found[:MOST_SENTENCES])
 
 
 def title_of(studies: Sequence[Study], tested: Sequence[Tested], sources: Sequence[Source]) -> str:
@@ -39,11 +43,15 @@ def _state(study: Study) -> str:
     return f"{study.name}: {len(study.arms)} arms on {sets}; {there}{caution}."
 
 
-def _answers(study: Study) -> Iterator[str]:
+def _asked(study: Study) -> Iterator[str]:
+    """Yield the answer of the endpoint, where there is one."""
     answer = study.source.content.get("endpoint")
     if answer and answer["results"]:
         yield _endpoint_sentence(answer)
-    elif study.comparisons:
+
+
+def _answers(study: Study) -> Iterator[str]:
+    if study.comparisons and not any(_asked(study)):
         yield _comparison_sentence(study)
     yield from _scale_sentences(study)
 
@@ -91,19 +99,37 @@ def _largest(clear: Sequence[Mapping[str, Any]]) -> str:
 
 def _scale_sentences(study: Study) -> Iterator[str]:
     curves = study.entries("curves")
-    worth = [curve for curve in curves if not curve["refusals"] and finite(curve.get("frames_for_one_point")) is not None]
-    if worth:
-        first = worth[0]
-        frames = float(first["frames_for_one_point"])
-        yield f"One more IoU point would take {first['arm']} on {first['dataset']} about {frames:,.0f} more labelled frames."
-    elif curves:
+    worth = [curve for curve in curves if states_law(curve) and finite(curve.get("frames_for_one_point")) is not None]
+    without = [curve for curve in curves if curve.get("law") is None]
+    if len(without) == len(curves):
         refused = next((line for curve in curves for line in curve["refusals"]), None)
         if refused is not None:
-            yield f"No law of scale is stated for {study.name}: {refused}."
+            yield f"No law of scale is stated: {refused}."
+    elif worth or without:
+        parts = [_price(worth[0])] if worth else []
+        parts += [f"{'no' if worth else 'No'} law for {_places(study, without)}"] if without else []
+        yield f"{'; '.join(parts)}."
     ratios = [entry for entry in study.entries("ratios") if finite(entry.get("low")) is not None]
     if ratios:
         text = reading(ratios[0])
         yield f"{text[0].upper()}{text[1:]} ({ratios[0]['dataset']})."
+
+
+def _price(curve: Mapping[str, Any]) -> str:
+    frames = float(curve["frames_for_one_point"])
+    low, high = curve.get("price_interval") or (None, None)
+    within = "no interval" if finite(low) is None or finite(high) is None else span(low, high, 0)
+    place = f"{curve['arm']} on {curve['dataset']}"
+    return f"One more IoU point would take {place} about {frames:,.0f} more labelled frames, {within}"
+
+
+def _places(study: Study, curves: Sequence[Mapping[str, Any]]) -> str:
+    """Return arms by data set, and by budget where there are several."""
+    arms: dict[str, list[str]] = {}
+    for curve in curves:
+        budget = f" at {curve['budget']}" if len(study.budgets) > 1 else ""
+        arms.setdefault(f"{curve['dataset']}{budget}", []).append(curve["arm"])
+    return "; ".join(f"{', '.join(names)} on {place}" for place, names in arms.items())
 
 
 def _of_tested(tested: Tested) -> Iterator[str]:

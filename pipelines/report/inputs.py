@@ -1,4 +1,4 @@
-"""Folders that reports are made of: recognised by their files, read once, whole, with the hash of every file read."""
+"""What reports are made of: folders, recognised by their files, and studies' files, read once with the hash of every file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 from synth.errors import RecipeError, RefusalError, SourceError
 
 _RUN_FILES = ("test.json", "recipe.json", "env.json", "metrics.jsonl")
+_PRETRAINING_FILES = ("result.json", "recipe.json", "metrics.jsonl")
 _DETECTOR_FILES = ("evaluation.json", "scores.json", "*.png")
 
 
@@ -39,15 +40,21 @@ class Kind:
     patterns: tuple[str, ...]
 
 
-KINDS = (
-    Kind(
-        "study",
-        "a study of pipelines.scale",
-        ("study.json",),
+STUDY = Kind(
+    "study",
+    "a study of pipelines.scale",
+    ("study.json",),
+    "study.json",
+    ("recipe", "groups"),
+    (
         "study.json",
-        ("recipe", "groups"),
-        ("study.json", *(f"runs/**/{name}" for name in _RUN_FILES)),
+        *(f"runs/**/{name}" for name in _RUN_FILES),
+        *(f"pretrained/**/{name}" for name in _PRETRAINING_FILES),
     ),
+)
+"""The kind that may also be given as its main file alone, under any name: so ``results/`` keeps studies."""
+KINDS = (
+    STUDY,
     Kind(
         "evaluation",
         "an evaluation",
@@ -149,7 +156,7 @@ def read_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
     """Read folders, in an order that does not depend on how they were given.
 
     Args:
-        folders: The folders.
+        folders: The folders; a study's file stands for its folder.
 
     Raises:
         RecipeError: None is given, or one twice.
@@ -178,11 +185,13 @@ def _names(folders: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _read(folder: Path, name: str) -> Source:
-    kind = _recognise(folder, name)
-    paths = sorted({path for pattern in kind.patterns for path in folder.glob(pattern) if path.is_file()})
+def _read(path: Path, name: str) -> Source:
+    kind = STUDY if path.is_file() else _recognise(path, name)
+    found = sorted({file for pattern in kind.patterns for file in path.glob(pattern) if file.is_file()})
     try:
-        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        files = {file.relative_to(path).as_posix(): file.read_bytes() for file in found}
+        if path.is_file():
+            files = {STUDY.main: path.read_bytes()}
     except OSError as error:
         raise SourceError(f"{name}: cannot be read ({error.strerror}): {error.filename}") from error
     source = Source(name, kind, dict(sorted(files.items())))
@@ -195,7 +204,7 @@ def _read(folder: Path, name: str) -> Source:
 
 def _recognise(folder: Path, name: str) -> Kind:
     if not folder.is_dir():
-        raise SourceError(f"{name}: is no folder; give the folder a command wrote")
+        raise SourceError(f"{folder}: does not exist; give the folder a command wrote, or a study.json under any name")
     if not any(folder.iterdir()):
         raise RefusalError(f"{name}: is empty; give the folder of a finished command")
     for kind in KINDS:

@@ -8,7 +8,7 @@ from typing import Any
 
 from finetune.metrics.intervals import Interval
 from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, table
-from pipelines.report.cells import DASH, NOTHING, count, finite, mean, number, show, span, word
+from pipelines.report.cells import DASH, NOTHING, bounded, count, finite, mean, show, span, word
 from pipelines.report.charts import Axis, Point, Row, Series, strip_chart, xy_chart
 from pipelines.report.study import SMOKE_SEEDS, Study, dots_of, labels_cell
 from pipelines.scale_laws import Law
@@ -17,13 +17,15 @@ _LAW_POINTS = 24
 """Points a law is drawn through: a smooth line at this width."""
 _NOTE = (
     "P3: error = c + a n^(\u2212b); BD: bounded, 1 without data. Missed by, best first: |ln e| off at the largest size, by a fit "
-    "that was not shown it; last value: the size before it carried on. What a refusal forbids to state is withheld."
+    "that was not shown it; last value: the size before it carried on. Frames: beyond the largest size. Brackets: 95 %. "
+    "What a refusal forbids to state is withheld."
 )
 _HELD_NOTE = (
     "Each law is fitted without the largest size and predicts it: bar, its 95 % interval. Marker: the mean measured there; small "
     "dots: its seeds. That mean scatters too, so one miss among many may be chance. Only where a law is stated."
 )
 _WITHHELD = Cell("withheld")
+_PARAMETERS = ("floor", "exponent")
 
 
 def law_series(study: Study, dataset: str, budget: str) -> list[Series]:
@@ -34,15 +36,21 @@ def law_series(study: Study, dataset: str, budget: str) -> list[Series]:
             low, high = math.log(curve["sizes"][0]), math.log(curve["sizes"][-1])
             sizes = [math.exp(low + (high - low) * k / (_LAW_POINTS - 1)) for k in range(_LAW_POINTS)]
             points = tuple(Point(size, 100.0 * (1.0 - float(law(size)))) for size in sizes)
-            found.append(Series("", study.ink(curve["arm"]), points, is_dashed=bool(curve["refusals"]), marks="none"))
+            found.append(Series("", study.ink(curve["arm"]), points, is_dashed=not states_law(curve), marks="none"))
     return found
 
 
 def stated(study: Study, dataset: str, budget: str, arm: str) -> bool:
-    """Return whether an arm has a law that nothing speaks against."""
+    """Return whether an arm has a law whose numbers are stated."""
     wanted = (dataset, budget, arm)
     of_arm = [c for c in study.entries("curves") if (c["dataset"], c["budget"], c["arm"]) == wanted]
-    return any(curve.get("law") is not None and not curve["refusals"] for curve in of_arm)
+    return any(states_law(curve) for curve in of_arm)
+
+
+def states_law(curve: Mapping[str, Any]) -> bool:
+    """Return whether the numbers of a curve's law are stated: a price that is refused leaves the law as it is."""
+    intervals = curve.get("intervals") or {}
+    return curve.get("law") is not None and all(intervals.get(name) is not None for name in _PARAMETERS)
 
 
 def laws(studies: Sequence[Study]) -> Section | Omitted:
@@ -58,7 +66,7 @@ def _law_blocks(study: Study) -> Iterator[Block]:
     curves = study.entries("curves")
     heads = ("data set", "budget", "arm", "law", "floor c", "exponent b", "frames for +1 IoU", "missed by", "seeds", "sizes")
     yield table(f"{study.name}: fits of error = 1 \u2212 IoU", heads, [_law_row(curve) for curve in curves], _NOTE)
-    if refusals := tuple(f"{_place(curve)}: {line}" for curve in curves for line in curve["refusals"]):
+    if refusals := tuple(f"{_place(curve)}: {line}" for curve in curves for line in _refusals(curve)):
         yield Lines(f"{study.name}: refused, and why", refusals)
     yield from _predictions(study)
     if figures := tuple(_residuals(study)):
@@ -75,25 +83,33 @@ def _place(curve: Mapping[str, Any]) -> str:
 
 
 def _law_row(curve: Mapping[str, Any]) -> list[Cell]:
-    law, may = _law(curve), not curve["refusals"]
+    law = _law(curve)
     misses = dict(sorted((curve.get("extrapolation") or {}).items(), key=lambda miss: (finite(miss[1]) is None, miss[1])))
     sizes = ", ".join(f"{size:g}" for size in curve["sizes"])
     cells = [word(curve["dataset"]), word(curve["budget"]), word(curve["arm"]), NOTHING if law is None else word(law.name)]
-    cells += [_parameter(curve, law, name, may) for name in ("floor", "exponent")]
-    cells.append(number(curve.get("frames_for_one_point"), 0) if may else _WITHHELD)
+    cells += [_parameter(curve, law, name) for name in _PARAMETERS]
+    cells.append(_price(curve))
     cells.append(Cell("; ".join(f"{name} {show(value, 3)}" for name, value in misses.items()) or DASH, misses))
     return [*cells, count(len(curve["errors"][0]) if curve["errors"] else 0), word(sizes)]
 
 
-def _parameter(curve: Mapping[str, Any], law: Law | None, name: str, may: bool) -> Cell:
-    interval = (curve.get("intervals") or {}).get(name)
+def _parameter(curve: Mapping[str, Any], law: Law | None, name: str) -> Cell:
     if law is None:
         return NOTHING
-    if not may or interval is None:
-        return _WITHHELD
-    low, high = interval
-    value = getattr(law, name)
-    return Cell(f"{show(value, 3)} {span(low, high, 3)}", {"value": value, "low": low, "high": high})
+    return bounded(getattr(law, name), *curve["intervals"][name], digits=3) if states_law(curve) else _WITHHELD
+
+
+def _price(curve: Mapping[str, Any]) -> Cell:
+    """Return the labelled frames that one more point of IoU takes, with their interval where the study has one."""
+    more = finite(curve.get("frames_for_one_point"))
+    if more is not None and states_law(curve):
+        return bounded(more, *(curve.get("price_interval") or (None, None)), digits=0)
+    return _WITHHELD if _refusals(curve) else NOTHING
+
+
+def _refusals(curve: Mapping[str, Any]) -> list[str]:
+    """Return what is refused of a curve; in older files what forbids a price alone stands among what forbids the law."""
+    return [*curve["refusals"], *filter(None, [curve.get("price_refusal")])]
 
 
 def _predictions(study: Study) -> Iterator[Block]:

@@ -56,8 +56,11 @@ def _study_claims(study: Study) -> Iterator[Claim]:
     for store, value in sorted(content.get("stores", {}).items()):
         yield f"data set {store}", value, name
     for dataset, entry in sorted(content.get("data", {}).items()):
-        if "test_ids_sha256" in entry:
-            yield _list("test", folders[dataset]), entry["test_ids_sha256"], name
+        for split in ("train", "val", "test"):  # older studies name the test list alone
+            if (digest := entry.get(f"{split}_ids_sha256")) is not None:
+                yield _list(split, folders[dataset]), digest, name
+        if "train" in entry:
+            yield f"the number of training frames of {folders[dataset]}", f"{entry['train']}", name
     for path, test in study.tests.items():
         cell, identity = test["cell"], study.source.json_or(f"{path}/recipe.json", {})
         validation = identity.get("sources", {}).get("validation")

@@ -46,7 +46,7 @@ def _study_rows(study: Study) -> Iterator[list[Cell]]:
 def _rows(source: Source) -> Iterator[list[Cell]]:
     """Yield every hash that the records of an input carry, once."""
     paths = [source.kind.main] + [path for path in source.paths(r"(.*/)?(evaluation|result)\.json") if path != source.kind.main]
-    shown = [path for path in paths if path in source.files and not path.startswith("runs/")]
+    shown = [path for path in paths if path in source.files and not path.startswith(("runs/", "pretrained/"))]
     found = {(key, value) for path in shown for key, value in _hashes(source.json(path), "") if not key.startswith("known.")}
     yield from ([word(source.name), word(key), digest(value)] for key, value in sorted(found))
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, table
+from pipelines.report.blocks import Block, Cell, Figure, Lines, Omitted, Panels, Section, Text, table
 from pipelines.report.cells import NOTHING, count, digest, finite, number, word
 from pipelines.report.charts import Axis, Point, Series, xy_chart
 from pipelines.report.evaluation_sections import cpu_times
@@ -85,18 +85,34 @@ def compute(studies: Sequence[Study], evaluations: Sequence[Source], sources: Se
         blocks.append(table("CPU time of a frame at native size, ms, one thread", heads, rows))
     if rows := [_cost_row(source.name, source, "") for source in sources if source.journal("metrics.jsonl")]:
         blocks.append(table("Training runs", _COST_HEADS, rows, _COST_NOTE))
-    for study in studies:
-        paths = [path for path in study.tests if f"{path}/metrics.jsonl" in study.source.files]
-        if paths:
-            rows = [_cost_row(path.removeprefix("runs/"), study.source, f"{path}/") for path in paths]
-            blocks.append(table(f"Runs of {study.name}", _COST_HEADS, _summed(rows), _COST_NOTE))
+    blocks += [block for study in studies for block in _of_study(study)]
     if not blocks:
         return Omitted(title, "no evaluation and no training journal was given")
     return Section("compute", title, "What it took, so that arms can be compared at equal cost.", tuple(blocks))
 
 
+def _of_study(study: Study) -> Iterator[Block]:
+    """Yield what the finished runs and pretrainings of a study took, as far as their journals are there."""
+    before = [path.removesuffix("/result.json") for path in study.source.paths(r"pretrained/.+/result\.json")]
+    names = {path: path.removeprefix("runs/") for path in study.tests}
+    names |= {path: f"pretraining {path.removeprefix('pretrained/')}" for path in before}
+    there = {path: name for path, name in names.items() if f"{path}/metrics.jsonl" in study.source.files}
+    rows = [_cost_row(name, study.source, f"{path}/") for path, name in there.items()]
+    if not rows:
+        return
+    note = f"{_COST_NOTE} {_PRETRAINING_NOTE}" if before else _COST_NOTE
+    yield table(f"Runs of {study.name}", _COST_HEADS, _summed(rows), note)
+    if known := sum(source["runs"] for source in study.source.content.get("known", ())):
+        yield Text(f"{study.name}: {known} runs were done elsewhere; these and their pretrainings are not in the table.")
+    pretrained = [arm["name"] for arm in study.recipe["arms"] if arm.get("pretrain")]
+    if pretrained and not before:
+        text = "no pretraining is there, so that the table lacks what those cost that these arms start from"
+        yield Text(f"{study.name}: {text}: {', '.join(pretrained)}.", is_warning=True)
+
+
 _COST_HEADS = ("run", "runs", "samples seen", "passes", "samples/s", "core hours, about")
 _COST_NOTE = "Means over runs. Samples/s: median of the journal; hours: samples over that, without validation and start."
+_PRETRAINING_NOTE = "A pretraining comes on top of each run that starts from it; arms with equal ones share the first one's."
 
 
 def _cost_row(name: str, source: Source, below: str) -> list[Cell]:

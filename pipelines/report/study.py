@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.report.blocks import Cell
-from pipelines.report.cells import finite, interval_of
+from pipelines.report.cells import MIN_SEEDS, finite, interval_of
 from pipelines.report.charts import Point
 from pipelines.report.inputs import Source
 from synth.errors import RefusalError
@@ -20,6 +20,7 @@ STRATA = ("by_area", "by_scr")
 """Ways in which targets are binned."""
 SMOKE_SEEDS = 2
 """Most seeds that are smoke and no evidence (scaling studies need five, pretraining arms eight)."""
+_DOUBTS = {"reached": "", "limited": "optimisation-limited", "unknown": "convergence unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,12 @@ class Group:
         num_frames: Frames it trains on.
         steps: Optimiser steps.
         seeds: Seeds that are done.
-        missing: Seeds of the recipe that are not.
+        missing: Planned seeds that are not.
         scores: Name of a score -> value of each seed on the test list; ``validation`` and ``clean`` are IoU too, and each
             :func:`stratum_score` is Pd.
         other_iou: Name of another data set -> IoU of each seed on its test list.
         num_collapsed: Seeds that say background everywhere.
-        is_limited: Whether training had not converged.
+        convergence: Whether training had converged: ``reached``, ``limited`` or ``unknown``.
         init: Where initial weights come from.
         operating: Operating points of each seed (:mod:`finetune.metrics.operating`), None where it has none.
     """
@@ -55,7 +56,7 @@ class Group:
     scores: Mapping[str, tuple[Any, ...]]
     other_iou: Mapping[str, tuple[Any, ...]]
     num_collapsed: int
-    is_limited: bool
+    convergence: str
     init: str
     operating: tuple[Mapping[str, Any] | None, ...]
 
@@ -68,6 +69,11 @@ class Group:
     def is_smoke(self) -> bool:
         """Whether it has seeds, but no more than make smoke."""
         return 0 < len(self.seeds) <= SMOKE_SEEDS
+
+    @property
+    def doubt(self) -> str:
+        """What a reader must know of its training; empty where it had converged, and before there is any."""
+        return _DOUBTS[self.convergence] if self.seeds else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +104,15 @@ class Study:
         """Name of each arm -> what it is."""
         return {arm["name"]: str(arm.get("about", "")) for arm in self.recipe["arms"]}
 
-    @property
+    @cached_property
     def budgets(self) -> Mapping[str, str]:
         """Name of each budget -> what it is."""
-        about = {"steps": "equal optimiser steps", "epochs": "as many passes over its frames as"}
-        return {b["name"]: f"{about[b['kind']]} {b.get('like') or ''}".strip() for b in self.recipe["budgets"]}
+        return {entry["name"]: self._budget(entry) for entry in self.recipe["budgets"]}
 
     def has_equal_steps(self, budget: str) -> bool:
-        """Return whether all arms take equally many optimiser steps under a budget."""
-        return any(entry["name"] == budget and entry["kind"] == "steps" for entry in self.recipe["budgets"])
+        """Return whether all arms take equally many optimiser steps under a budget, wherever it is compared."""
+        found = {(group.dataset, group.labels, group.steps) for group in self.groups if group.budget == budget}
+        return len({place[:2] for place in found}) == len(found)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -116,8 +122,7 @@ class Study:
     @property
     def comparisons(self) -> Mapping[Key, Mapping[str, Any]]:
         """Paired differences; format 1 has none."""
-        found = self.source.content.get("comparisons", ())
-        return {(c["dataset"], c["budget"], c.get("labels"), c["arm"]): c for c in found}
+        return {(c["dataset"], c["budget"], c.get("labels"), c["arm"]): c for c in self.entries("comparisons")}
 
     @property
     def reference(self) -> str:
@@ -126,7 +131,7 @@ class Study:
         return str(endpoint["reference"]) if endpoint else next(iter(self.arms))
 
     def entries(self, key: str) -> list[dict[str, Any]]:
-        """Return a list of its file, empty in format 1: ``curves`` or ``ratios``."""
+        """Return a list of its file, empty in format 1: ``curves``, ``ratios`` or ``comparisons``."""
         return list(self.source.content.get(key) or ())
 
     def ink(self, arm: str) -> int:
@@ -140,22 +145,36 @@ class Study:
         Raises:
             RefusalError: One names an arm or a set that the recipe does not have.
         """
-        groups = tuple(self._group(entry) for entry in self.source.content["groups"])
+        groups = tuple(self._group(entry, self.seeds) for entry in self.source.content["groups"])
+        budgets = {entry["name"] for entry in self.recipe["budgets"]}
         for group in groups:
-            if group.arm not in self.arms or group.dataset not in self.datasets or group.budget not in self.budgets:
+            if group.arm not in self.arms or group.dataset not in self.datasets or group.budget not in budgets:
                 raise RefusalError(
                     f"{self.source.name}/study.json: group {group.dataset}, {group.budget}, {group.arm} is not of its recipe"
                 )
         return groups
+
+    @cached_property
+    def fresh(self) -> Mapping[str, Mapping[str, Group]]:
+        """Data set -> ``reference`` and ``chosen`` of its endpoint with fresh seeds; older files do not have them."""
+        endpoint = self.source.content.get("endpoint") or {"results": ()}
+        found = {result["dataset"]: result.get("groups") or {} for result in endpoint["results"]}
+        return {
+            name: {role: self._group(groups[role], endpoint["seeds_b"]) for role in ("reference", "chosen") if role in groups}
+            for name, groups in found.items()
+        }
 
     def part(self, dataset: str, budget: str) -> tuple[Group, ...]:
         """Return the groups of a data set under a budget."""
         return tuple(group for group in self.groups if (group.dataset, group.budget) == (dataset, budget))
 
     def size(self, group: Group) -> float:
-        """Return the real labelled frames of a group; all of them are what the arm with the fewest frames trains on."""
+        """Return the real labelled frames of a group; all are the training list, in format 1 the frames of the smallest arm."""
         if group.labels is not None:
             return float(group.labels)
+        for key in ("frames", "data"):
+            if (train := (self.source.content.get(key) or {}).get(group.dataset, {}).get("train")) is not None:
+                return float(train)
         return float(min(other.num_frames for other in self.part(group.dataset, group.budget) if other.labels is None))
 
     def has_ladder(self, dataset: str) -> bool:
@@ -174,7 +193,19 @@ class Study:
         points = (found for entry in self.source.content["groups"] for found in entry.get("operating") or () if found is not None)
         return tuple(dict.fromkeys((key, label) for found in points for key in STRATA for label, *_ in found[key]))
 
-    def _group(self, entry: Mapping[str, Any]) -> Group:
+    def _budget(self, entry: Mapping[str, Any]) -> str:
+        """Return what a budget is, in words that hold for arms with extra steps too."""
+        if entry["kind"] == "epochs":
+            extra = ", ".join(arm["name"] for arm in self.recipe["arms"] if arm.get("extra_steps"))
+            return f"as many passes over its frames as {entry['like']}" + (f", and extra steps for {extra}" if extra else "")
+        if self.has_equal_steps(entry["name"]):
+            return "equal optimiser steps"
+        found = dict.fromkeys((group.steps, group.arm) for group in self.groups if group.budget == entry["name"])
+        fewest, *more = sorted({steps for steps, _ in found})
+        arms = {steps: ", ".join(arm for own, arm in found if own == steps) for steps in more}
+        return f"{fewest:,} optimiser steps" + "".join(f"; {steps:,} for {names}" for steps, names in arms.items())
+
+    def _group(self, entry: Mapping[str, Any], planned: Sequence[int]) -> Group:
         seeds = tuple(entry["seeds"])
         scores = {name: tuple(entry["scores"][name]) for name in ("iou", "niou", "pd", "fa")}
         for name, values in scores.items():
@@ -192,11 +223,11 @@ class Study:
             num_frames=int(entry["num_frames"]),
             steps=int(entry["steps"]),
             seeds=seeds,
-            missing=tuple(seed for seed in self.seeds if seed not in seeds),
+            missing=tuple(seed for seed in planned if seed not in seeds),
             scores=scores | iou | strata,
             other_iou={name: tuple(values) for name, values in entry["other_iou"].items()},
             num_collapsed=int(entry["num_collapsed"]),
-            is_limited=bool(entry.get("is_limited", False)),
+            convergence=_convergence(entry),
             init=str(entry["init"]) if "init" in entry else self._init(entry),
             operating=operating,
         )
@@ -213,6 +244,13 @@ def studies_of(sources: Sequence[Source]) -> list[Study]:
     found = [source for source in sources if source.kind.name == "study"]
     names = [str(source.content["recipe"]["name"]) for source in found]
     return [Study(s, name if names.count(name) == 1 else f"{name} ({s.name})") for s, name in zip(found, names, strict=True)]
+
+
+def _convergence(entry: Mapping[str, Any]) -> str:
+    """Return the convergence of a group; older files say whether it is limited, which takes slopes of three seeds to know."""
+    num_known = len(known(tuple(entry.get("loss_slopes", ()))))
+    older = "limited" if entry.get("is_limited", False) else "reached" if num_known >= MIN_SEEDS else "unknown"
+    return str(entry.get("convergence", older))
 
 
 def stratum_score(key: str, label: str) -> str:

@@ -19,7 +19,7 @@ AXES = {
 _LEAD = "Small dots are single seeds, markers their means, bands 95 % t intervals over seeds, from three seeds on."
 _LAW_NOTE = (
     "Smooth lines: fitted laws over the sizes measured, where the rules allow them; dashed: a fit of which something is refused. "
-    "Straight lines join means. Ringed: training had not converged."
+    "Straight lines join means. Ringed: training had not converged, or is not known to have; the marker's tip says which."
 )
 
 
@@ -94,8 +94,7 @@ def _series(study: Study, arm: str, groups: Sequence[Group], score: str) -> Seri
 
 
 def _point(study: Study, group: Group, score: str) -> Point:
-    flag = "optimisation-limited" if group.is_limited else ""
-    return point_of(study.size(group), group.seeds, group.scores[score], flag)
+    return point_of(study.size(group), group.seeds, group.scores[score], group.doubt)
 
 
 def _row(study: Study, group: Group, score: str) -> Row:

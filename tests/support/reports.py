@@ -80,7 +80,8 @@ def study(
             for arm in arms:
                 own = seeds[:done] if arm == arms[-1] and done is not None else seeds
                 errors = {size: [_error(arm, size, seed, dataset, budget) for seed in own] for size in sizes}
-                content["groups"] += [_group(dataset, budget, arm, size, own, errors[size]) for size in sizes]
+                steps = 800 if budget == "equal-passes" and arm == "ssl" else 600
+                content["groups"] += [_group(dataset, budget, arm, size, own, errors[size]) | {"steps": steps} for size in sizes]
                 content["curves"].append(_curve(dataset, budget, arm, own, errors))
                 if arm != "random-matched" and "random-matched" in arms and len(own) == len(seeds):
                     content["comparisons"] += [_comparison(dataset, budget, arm, size, own, errors[size]) for size in sizes]
@@ -100,6 +101,7 @@ def _group(dataset: str, budget: str, arm: str, size: int, seeds: tuple[int, ...
         },
         "clean_iou": [value - 1.0 for value in iou], "other_iou": {other: [0.6 * value for value in iou]}, "num_collapsed": 0,
         "loss_slopes": [0.01] * len(seeds), "is_limited": size == 8 and arm == "random",
+        "convergence": "limited" if size == 8 and arm == "random" else "reached",
         "init": "ssl seg" if arm == "ssl" else "random",
     }  # fmt: skip
 
@@ -117,7 +119,8 @@ def _curve(dataset: str, budget: str, arm: str, seeds: tuple[int, ...], errors: 
         "errors": list(errors.values()), "law": law, "prediction": None if refused else [0.97 * at_largest, 1.05 * at_largest],
         "intervals": {"floor": None if refused else [0.21, 0.28], "exponent": None if refused else [0.33, 0.48]},
         "refusals": refused, "extrapolation": {"P3": 0.02, "BD": 0.024, "last value": 0.11},
-        "frames_for_one_point": None if refused else 41.7,
+        "frames_for_one_point": None if refused else 41.7, "price_interval": None if refused else [30.2, 61.0],
+        "price_refusal": None,
     }  # fmt: skip
 
 
@@ -149,7 +152,25 @@ def _zero_label(dataset: str, seeds: tuple[int, ...]) -> dict[str, Any]:
     return {"dataset": dataset, "arm": "ssl", "seeds": list(seeds), "scores": scores, "chosen": chosen}
 
 
-ENDPOINT = {
+def fresh_groups(*, num_collapsed: int = 0) -> dict[str, Any]:
+    """Return the groups of fresh seeds of an answer of ENDPOINT; ``num_collapsed``: of the chosen arm."""
+    seeds = tuple(ENDPOINT["seeds_b"])
+    reference, chosen = (
+        _group("nuaa", "equal-steps", arm, 34, seeds, [_error(arm, 34, seed, "nuaa", "equal-steps") for seed in seeds])
+        for arm in ("random-matched", "ssl")
+    )
+    return {"reference": reference, "chosen": chosen | {"num_collapsed": num_collapsed, "convergence": "limited"}}
+
+
+def write_pretraining(folder: Path) -> Path:
+    """Write a finished pretraining of a study."""
+    write_run(folder)
+    lines = [{"step": step, "epoch": step / 4, "loss": 1.0 / step, "images_per_s": 20.0} for step in (20, 40)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+ENDPOINT: dict[str, Any] = {
     "reference": "random-matched", "sets": {"nuaa": 34, "nudt": 34}, "chosen": "ssl",
     "seeds_a": [0, 1, 2, 3, 4], "seeds_b": [10, 11, 12],
     "results": [

@@ -12,7 +12,7 @@ from finetune.metrics.operating import FA_LADDER
 from pipelines.report.build import build_report
 from pipelines.report.inputs import read_sources
 from pipelines.report.page import render
-from tests.support.reports import ENDPOINT, study, write, write_evaluation
+from tests.support.reports import ENDPOINT, fresh_groups, study, write, write_evaluation
 
 BY_AREA = (("1-4 px", 0, 0.0), ("5-9 px", 20, 0.5), ("10-25 px", 60, 1.0))
 
@@ -127,11 +127,9 @@ def test_a_study_without_points_says_what_would_give_them(tmp_path):
 
 def test_secondary_questions_stand_beside_the_answer(tmp_path):
     content = content_with_points()
-    group = {"scores": {"iou": [40.0, 42.0, 47.0]}}
-    result = ENDPOINT["results"][0] | {
-        "groups": {"reference": group, "chosen": group},
-        "secondary": {"IoU on nudt": [1.0, 2.0, 3.0]},
-    }
+    groups = fresh_groups()
+    groups["reference"]["scores"]["iou"] = [40.0, 42.0, 47.0]
+    result = ENDPOINT["results"][0] | {"groups": groups, "secondary": {"IoU on nudt": [1.0, 2.0, 3.0]}}
     content["endpoint"] = ENDPOINT | {"results": [result]}
     _, beside = blocks(report_of(tmp_path, content), "endpoint", "table")
     assert beside.heads == ("data set", "asked beside it", "random-matched", "ssl", "difference")

@@ -175,7 +175,7 @@ def test_the_next_point_has_a_price_only_where_its_frames_are_stated(tmp_path):
     assert column(table, "arm") == ["random-matched", "ssl", "random", "random-matched", "ssl"]
     assert set(column(table, "budget")) == {"equal-steps"} and set(column(table, "cost")) == {"83.4"}
     for curve in content["curves"]:
-        curve["refusals"] = ["no law"]
+        curve |= {"refusals": ["no law"], "law": None, "intervals": {"floor": None, "exponent": None}}
     titles = [table.title for table in blocks(report_of(tmp_path / "other", content, Prices(2.0)), "cost", "table")]
     assert titles and not any("next IoU point" in title for title in titles)
 
