@@ -105,7 +105,8 @@ def _study(path: Path, content: Json) -> Iterator[str]:
     if not shown:
         yield from ("No place of its grid has three seeds yet.", "")
         return
-    yield "Test IoU of the first row, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero:"
+    yield "Test IoU of the first row, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero;"
+    yield f"exploratory, not corrected for their number{_unequal_steps(content, shown)}:"
     yield ""
     has_labels = any(len(dataset["labels"]) > 1 for dataset in recipe["sets"])
     yield "| arm | " + " | ".join(_head(place, has_labels) for place in shown) + " |"
@@ -147,6 +148,16 @@ def _head(place: Place, has_labels: bool) -> str:
 
 def _has_interval(content: Json, place: Place) -> bool:
     return any(c["low"] is not None for c in content["comparisons"] if _place(c) == place)
+
+
+def _unequal_steps(content: Json, shown: Sequence[Place]) -> str:
+    """Return what to keep in mind where arms of one column did not train equally long."""
+    unequal: dict[str, set[int]] = {}
+    for place in shown:
+        steps = {group["steps"] for group in content["groups"] if _place(group) == place and group["seeds"]}
+        if len(steps) > 1:
+            unequal.setdefault(place[2], set()).update(steps)
+    return "".join(f"; {budget} compares arms of {min(steps)} to {max(steps)} steps" for budget, steps in unequal.items())
 
 
 def _group(content: Json, place: Place, arm: str) -> Json:

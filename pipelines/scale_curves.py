@@ -15,7 +15,7 @@ import numpy as np
 from finetune.metrics.intervals import Interval
 from pipelines.scale_cells import Frames
 from pipelines.scale_labels import LabelRatio, label_ratio
-from pipelines.scale_laws import Law, LearningCurve, extrapolation_errors, fit_law, predict
+from pipelines.scale_laws import Law, LearningCurve, extrapolation_errors, log_interval, predict
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_rules import Judgement, judge, refuse_horizon
 from pipelines.scale_table import Group
@@ -25,6 +25,21 @@ ONE_POINT = 0.01
 """Gain in IoU whose price in frames is stated, as a ratio."""
 SMALLEST_ERROR = 1e-4
 """Errors enter logarithms: an IoU of 100 % counts as 99.99 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one more point of IoU takes.
+
+    Attributes:
+        frames: Frames beyond the largest size, or None where that is not stated.
+        interval: Its 95 % interval; None where it has none: without some seed no number of frames buys the point.
+        refusal: Why it is not stated, or None.
+    """
+
+    frames: float | None
+    interval: Interval | None
+    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,11 +53,11 @@ class ArmCurve:
         seeds: Seeds that every size has.
         curve: Errors, or None with fewer than 2 sizes or no such seed.
         judgement: What may be said of it, or None without curve.
-        law: Law P3 where it may be stated.
+        law: Law P3 where it may be stated; its parameters only where the judgement has their intervals.
         prediction: 95 % interval of the error at the largest size, by the law fitted without it; None where no law is stated.
-        refusals: What is not stated, and why.
+        refusals: Why there is no law, or beside a law why its parameters are not stated.
         extrapolation: Law, or "last value" -> its miss in ln e at the largest size, which it was not shown.
-        frames_for_one_point: Frames beyond the largest size that one more point of IoU takes; None where not stated.
+        price: What one more point of IoU takes; None without law.
     """
 
     dataset: str
@@ -55,13 +70,14 @@ class ArmCurve:
     prediction: Interval | None
     refusals: tuple[str, ...]
     extrapolation: Mapping[str, float]
-    frames_for_one_point: float | None
+    price: Price | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         names = {"dataset": self.dataset, "budget": self.budget, "arm": self.arm, "seeds": list(self.seeds)}
         if self.curve is None or self.judgement is None:
             return names | {"sizes": [], "errors": [], "law": None, "intervals": {}, "refusals": [], "extrapolation": {}}
+        price = self.price or Price(None, None, None)
         return names | {
             "sizes": self.curve.sizes.tolist(),
             "errors": self.curve.errors.tolist(),
@@ -70,7 +86,9 @@ class ArmCurve:
             "prediction": self.prediction,
             "refusals": list(self.refusals),
             "extrapolation": dict(self.extrapolation),
-            "frames_for_one_point": self.frames_for_one_point,
+            "frames_for_one_point": price.frames,
+            "price_interval": price.interval,
+            "price_refusal": price.refusal,
         }
 
 
@@ -100,23 +118,30 @@ def _curve(dataset: str, budget: str, arm: str, groups: Sequence[Group], num_tra
     errors = np.array([[1.0 - of_size[seed] / 100.0 for seed in common] for of_size in values])
     curve = LearningCurve(sizes, np.clip(errors, SMALLEST_ERROR, 1.0))
     collapsed = [group.num_collapsed / len(group.seeds) for group in groups]
-    verdict = judge(curve, collapsed=collapsed, limited=[group.is_limited for group in groups])
-    law = fit_law("P3", curve) if verdict.may_state_law else None
+    verdict = judge(curve, collapsed=collapsed, convergence=[group.convergence for group in groups])
+    law = verdict.law
     misses = dict(extrapolation_errors(curve)) if len(sizes) >= 4 else {}
     seen = None if law is None else predict("P3", curve.up_to(len(sizes) - 1), float(sizes[-1]))
-    price, refusal = (None, None) if law is None or verdict.floor is None else _price(law, curve)
-    refusals = verdict.refusals + (() if refusal is None else (refusal,))
-    return ArmCurve(dataset, budget, arm, tuple(common), curve, verdict, law, seen, refusals, misses, price)
+    price = _price(verdict, curve)
+    return ArmCurve(dataset, budget, arm, tuple(common), curve, verdict, law, seen, verdict.refusals, misses, price)
 
 
-def _price(law: Law, curve: LearningCurve) -> tuple[float | None, str | None]:
-    """Return how many frames beyond the largest size one more point of IoU takes, or why that is not stated."""
+def _price(verdict: Judgement, curve: LearningCurve) -> Price | None:
+    """Return what one more point of IoU takes at the largest size, or why that is not stated; None without law."""
+    if verdict.law is None:
+        return None
+    if verdict.floor is None:
+        return Price(None, None, "one more point of IoU: its price hangs on the floor, which is not identified")
     largest = float(curve.sizes[-1])
-    more = law.frames_for(largest, ONE_POINT)
+    more = verdict.law.frames_for(largest, ONE_POINT)
     if math.isinf(more):
-        return None, "one more point of IoU lies below the floor: no number of frames buys it"
-    refusal = refuse_horizon(curve, largest + more)
-    return (more, None) if refusal is None else (None, f"one more point of IoU: {refusal}")
+        return Price(None, None, "one more point of IoU lies below the floor: no number of frames buys it")
+    if (refusal := refuse_horizon(curve, largest + more)) is not None:
+        return Price(None, None, f"one more point of IoU: {refusal}")
+    left_out = [law.frames_for(largest, ONE_POINT) for law in verdict.left_out]
+    if any(map(math.isinf, left_out)):
+        return Price(more, None, None)
+    return Price(more, log_interval(math.log(more), [math.log(value) for value in left_out]), None)
 
 
 def ratios_of(study: StudyRecipe, curves: Sequence[ArmCurve]) -> Iterator[tuple[ArmCurve, LabelRatio]]:
@@ -174,6 +199,6 @@ def transfers_of(
             verdict = judge_transfer(
                 TransferGrid(counts, sizes, errors, tuple(common)),
                 collapsed=[[group.num_collapsed / len(group.seeds) for group in row] for row in grid],
-                limited=[[group.is_limited for group in row] for row in grid],
+                convergence=[[group.convergence for group in row] for row in grid],
             )
             yield dataset.name, budget.name, verdict

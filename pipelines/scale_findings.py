@@ -156,12 +156,13 @@ def _environments(out: Path) -> list[dict[str, Any]]:
 
 
 def stores_of(out: Path) -> dict[str, str]:
-    """Return the content hashes of the data sets that runs trained on, by name.
+    """Return the content hashes of the data sets that runs trained on, by name; on a half-made one nothing was trained.
 
     Raises:
         RefusalError: Runs that were taken over trained on other data.
     """
-    own = {path.name: open_store(path).manifest["content_hash"] for path in sorted((out / "stores").glob("*.zarr"))}
+    made = {path.name: open_store(path, allow_incomplete=True).manifest for path in sorted((out / "stores").glob("*.zarr"))}
+    own = {name: manifest["content_hash"] for name, manifest in made.items() if manifest["state"] == "complete"}
     for source in sources_of(out):
         if strange := [name for name, digest in source["stores"].items() if own.setdefault(name, digest) != digest]:
             raise RefusalError(f"{out}: runs of {source['name']} trained on another {strange[0]}; begin anew without them")

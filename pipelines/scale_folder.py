@@ -12,7 +12,7 @@ from pipelines.scale_work import Workplace
 from synth import open_corpus
 from synth.corpora.lists import hash_ids
 from synth.errors import RefusalError
-from synth.store.files import read_json, write_json
+from synth.store.files import is_vacant, read_json, write_json
 
 RECIPE_NAME = "recipe.json"
 
@@ -37,23 +37,27 @@ def parts_of(place: Workplace) -> dict[str, Any]:
     return fixed | {"arms": arms}
 
 
-def begin(place: Workplace) -> None:
-    """Make the folder of a study, or check that it holds this one.
+def begin(place: Workplace, lists: Mapping[str, Any]) -> None:
+    """Make the folder of a study, or check that it holds this one; one that does not say of what frames it is takes these.
+
+    Args:
+        place: Where the study is done.
+        lists: Name of a data set -> what tells its lists from those of others.
 
     Raises:
-        RefusalError: It holds another study, or something else.
+        RefusalError: It holds another study, one on other frames, or something else.
     """
     out, own = place.out, parts_of(place)
     path, known = out / RECIPE_NAME, {}
     if path.is_file():
         found = read_json(path)
-        if differing := differences(found, own):
+        if differing := differences(found, own) + other_frames(found.get("data", {}), lists):
             raise RefusalError(f"--out {out}: holds a study with other {', '.join(differing)}; give another folder")
         known = found["arms"]
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and (not out.is_dir() or not is_vacant(out)):
         raise RefusalError(f"--out {out}: is no study of ours; give a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    write_json(path, own | {"arms": known | own["arms"]})
+    write_json(path, own | {"arms": known | own["arms"], "data": dict(lists)})
 
 
 def differences(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
@@ -66,6 +70,16 @@ def differences(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     others = found.get("arms", {})
     parts = sorted(key for key in own if key != "arms" and found.get(key, own[key]) != own[key])
     return parts + [f"arm {name}" for name, arm in own["arms"].items() if others.get(name, arm) != arm]
+
+
+def other_frames(found: Mapping[str, Any], lists: Mapping[str, Any]) -> list[str]:
+    """Return the data sets whose lists differ; those that only one study has do not.
+
+    Args:
+        found: Name of a data set -> what tells its lists from those of others.
+        lists: The same of the other study.
+    """
+    return [f"frames of {name}" for name in lists if found.get(name, lists[name]) != lists[name]]
 
 
 def identity_of(place: Workplace) -> dict[str, Any]:

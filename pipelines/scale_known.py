@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.scale_cells import KNOWN_FOLDER, Cell, known_path, pretraining_folder
-from pipelines.scale_folder import differences
+from pipelines.scale_cells import KNOWN_FOLDER, TEST_NAME, Cell, known_path, pretraining_folder
+from pipelines.scale_folder import differences, other_frames
 from pipelines.scale_table import SCORES
 from synth.errors import RefusalError
 from synth.store.files import read_json, sha256_of_file, write_json
@@ -30,7 +30,7 @@ class Known:
     Attributes:
         runs: Run directory below OUT -> its record, as test.json has it.
         zero_labels: Run directory of a pretraining below OUT -> its record, as zero_label.json has it.
-        source: Name and sha256 of the file, number of runs, environments, content hashes of data sets that were made.
+        source: Name and sha256 of the file, environments, content hashes of data sets that were made.
     """
 
     runs: Mapping[str, Mapping[str, Any]]
@@ -55,7 +55,7 @@ def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]
         raise RefusalError(f"--known {file}: does not say of what recipes its runs are; give a study.json that scale wrote")
     try:
         differing = differences(content["identity"], identity)
-        differing += [f"frames of {name}" for name in lists if content["data"].get(name, lists[name]) != lists[name]]
+        differing += other_frames(content["data"], lists)
         differing += [] if identity["arms"].keys() & content["identity"]["arms"].keys() else ["arms altogether"]
         confirmed = [group for result in (content["endpoint"] or {}).get("results", ()) for group in result["groups"].values()]
         groups = [g for g in (*content["groups"], *confirmed) if g["arm"] in identity["arms"] and g["dataset"] in lists]
@@ -67,19 +67,22 @@ def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]
         raise RefusalError(f"--known {file}: is damaged ({type(error).__name__}: {error}); restore it from a copy") from error
     if differing:
         raise RefusalError(f"--known {file}: is of a study with other {', '.join(differing)}; its runs cannot stand in for these")
-    return Known(runs, zero_labels, source | {"name": file.name, "sha256": sha256_of_file(file), "runs": len(runs)})
+    return Known(runs, zero_labels, source | {"name": file.name, "sha256": sha256_of_file(file)})
 
 
 def take_over(out: Path, known: Known) -> None:
-    """Let finished runs count in the folder of a study, begun."""
+    """Let finished runs count in the folder of a study, begun; a source counts those that the folder did not have before."""
+    sources, digest = sources_of(out), known.source["sha256"]
+    new = [path for path in known.runs if not known_path(out, path).is_file() and not (out / path / TEST_NAME).is_file()]
+    before = sum(source["runs"] for source in sources if source["sha256"] == digest)  # taken over twice, it is the same source
     for path, record in (*known.runs.items(), *known.zero_labels.items()):
         write_json(known_path(out, path), record)
-    others = [source for source in sources_of(out) if source["sha256"] != known.source["sha256"]]
-    write_json(out / KNOWN_FOLDER / SOURCES_NAME, [*others, known.source])
+    others = [source for source in sources if source["sha256"] != digest]
+    write_json(out / KNOWN_FOLDER / SOURCES_NAME, [*others, {**known.source, "runs": before + len(new)}])
 
 
 def sources_of(out: Path) -> list[dict[str, Any]]:
-    """Return the files that runs were taken over from: name, sha256, runs, environments, stores."""
+    """Return the files that runs were taken over from: name, sha256, runs it was the first to bring, environments, stores."""
     path = out / KNOWN_FOLDER / SOURCES_NAME
     found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
     return found

@@ -1,7 +1,8 @@
 """What a better start is worth in labels: how many more the other start needs to come as far.
 
 r(s) = s'(e(s)) / s, where s' inverts the scratch curve: isotonic regression of its mean errors against ln s, then linear
-interpolation in (ln s, e). Nothing is extrapolated: an error below the scratch curve's best is ">= largest / s".
+interpolation in (ln s, e). Sizes that the regression levels are a plateau: the fewest labels reach its error, any lower one lies
+beyond its most. Nothing is extrapolated: an error below the scratch curve's best is ">= largest / s".
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from scipy.optimize import isotonic_regression
 from finetune.metrics.intervals import Interval
 from pipelines.scale_laws import LearningCurve, log_interval
 from synth.errors import RecipeError
+
+_SAME = 1e-12
+"""Errors (ratios) no farther apart are equal: means of the same numbers differ by rounding, 1e-16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def _ratio(better: LearningCurve, scratch: LearningCurve, size: float) -> tuple[
         return float(scratch.sizes[-1]) / size, ">="
     if error > fitted[0]:
         return float(scratch.sizes[0]) / size, "<"
-    # equal neighbours of the isotonic fit are one level: the fewest labels that reach it
-    kept = np.flatnonzero(np.diff(fitted, prepend=math.inf) < 0)
-    logs = np.interp(-error, -fitted[kept], np.log(scratch.sizes[kept]))
+    reached = int(np.argmax(fitted <= error + _SAME))  # the fewest labels; the size before them is the last above the error
+    span = slice(max(0, reached - 1), reached + 1)
+    logs = np.interp(-error, -fitted[span], np.log(scratch.sizes[span]))
     return math.exp(float(logs)) / size, "="

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from finetune.metrics.intervals import seed_interval
+from pipelines.scale_curves import Price
 from pipelines.scale_endpoint import Confirmation
 from pipelines.scale_findings import Findings
 from pipelines.scale_labels import LabelRatio
@@ -22,7 +23,8 @@ that fresh seeds decide were fixed beforehand (its answer is bold only where Hol
 exploratory, without correction for its number. *clean*:
 without the test frames that have a near duplicate among the others. *Pd at Fa*: the best at or below it over thresholds of test
 frames, which describes and chooses nothing. Steps with a star: not converged, the last fifth of training
-brought more than 5 % of the whole fall of the loss. Collapsed seeds stay in the means."""
+brought more than 5 % of the whole fall of the loss; with a question mark: convergence unknown, as fewer than three seeds tell.
+Collapsed seeds stay in the means."""
 
 
 def page_of(found: Findings) -> Iterator[str]:
@@ -49,14 +51,22 @@ def page_of(found: Findings) -> Iterator[str]:
 
 def _tables(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
     """Yield one table for each label count."""
-    like = "all arms take equally many steps" if budget.like is None else f"as many passes over its frames as {budget.like}"
-    yield from ("", f"## {dataset.name}, {budget.name}: {like}", "")
+    yield from ("", f"## {dataset.name}, {budget.name}: {_length(found, dataset, budget)}", "")
     for labels in dataset.labels:
         if len(dataset.labels) > 1:
             yield from ("", f"**{'all labels' if labels is None else f'{labels} labels'}**", "")
         place = (dataset.name, budget.name, labels)
         groups = [group for group in found.groups if (group.dataset, group.budget, group.labels) == place]
         yield from table_of(found.study, dataset.name, groups, len(found.study.seeds))
+
+
+def _length(found: Findings, dataset: DataSet, budget: Budget) -> str:
+    """Return how long arms train there, in words."""
+    groups = [group for group in found.groups if (group.dataset, group.budget) == (dataset.name, budget.name)]
+    if budget.like is None and len({group.steps for group in groups}) == 1:
+        return "all arms take equally many steps"
+    length = f"{found.study.steps} steps" if budget.like is None else f"as many passes over its frames as {budget.like}"
+    return length + (", and an arm's extra steps on top" if any(arm.extra_steps for arm in found.study.arms) else "")
 
 
 def _law_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
@@ -70,14 +80,14 @@ def _law_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[st
         if curve.law is not None and b is not None and c is not None:
             exponent = f"b {curve.law.exponent:.2f} [{b.low:.2f}, {b.high:.2f}]"
             yield f"- {curve.arm}: {exponent}, c {curve.law.floor:.3f} [{c.low:.3f}, {c.high:.3f}]"
-        if curve.frames_for_one_point is not None:
-            yield f"  - one more point of IoU takes about {curve.frames_for_one_point:.0f} more frames"
+        yield from (f"- {curve.arm}: {refusal}" for refusal in curve.refusals)
+        if curve.price is not None:
+            yield f"  - {_price_text(curve.price)}"
         if curve.prediction is not None and curve.curve is not None:
             low, high = (100.0 * (1.0 - error) for error in reversed(curve.prediction))
             found_iou = 100.0 * (1.0 - float(curve.curve.means[-1]))
             size = f"{curve.curve.sizes[-1]:g} labels"
             yield f"  - without its largest size the law says IoU {low:.1f} to {high:.1f} at {size}; found: {found_iou:.1f}"
-        yield from (f"- {curve.arm}: {refusal}" for refusal in curve.refusals)
 
 
 def _ratio_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterator[str]:
@@ -97,6 +107,15 @@ def _transfer_lines(found: Findings, dataset: DataSet, budget: Budget) -> Iterat
                 law, gap = verdict.law, f"[{verdict.gap.low:.3f}, {verdict.gap.high:.3f}]"
                 yield f"- gamma {law.gamma:.3f} {gap}, alpha {law.alpha:.2f}, beta {law.beta:.2f}, delta {law.delta:.2f}"
             yield from (f"- {sentence}" for sentence in verdict.sentences)
+
+
+def _price_text(price: Price) -> str:
+    if price.frames is None:
+        return str(price.refusal)
+    text = f"one more point of IoU takes about {price.frames:.0f} more frames"
+    if price.interval is None:
+        return f"{text}, no interval: without some seed no number of them buys it"
+    return f"{text} [{price.interval.low:.0f}, {price.interval.high:.0f}]"
 
 
 def _ratio_text(ratio: LabelRatio) -> str:

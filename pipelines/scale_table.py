@@ -11,6 +11,7 @@ from finetune.metrics.intervals import paired_p, seed_interval, sign_flip_p, sma
 from finetune.metrics.operating import pd_at
 from pipelines.scale_cells import Cell, Frames, cell_of
 from pipelines.scale_recipe import StudyRecipe
+from pipelines.scale_rules import Convergence
 
 SCORES = ("iou", "niou", "pd", "fa")
 MIN_SEEDS = 3
@@ -18,8 +19,6 @@ MOST_P = 0.05
 """Holm p above which an endpoint is not answered (the usual level)."""
 LIMITED_ABOVE = 0.05
 """Share of the whole fall of the loss that the last fifth of training may bring (our choice); single runs scatter by 15 %."""
-
-
 MATCHED_FA = 20.0
 """False-alarm area, 1e-6, at which arms are compared by Pd (our choice: published rows lie between 5 and 100)."""
 
@@ -73,18 +72,24 @@ class Group:
         return sum(self.collapsed)
 
     @property
-    def is_limited(self) -> bool:
-        """Whether training had not converged: its end brought more than 5 % of the whole fall, surely more than nothing."""
+    def convergence(self) -> Convergence:
+        """Whether training had converged: not where its end brought more than 5 % of the whole fall, surely more than nothing."""
         known = [slope for slope in self.loss_slopes if math.isfinite(slope)]
         if len(known) < MIN_SEEDS:
-            return False
+            return "unknown"
         low, high = seed_interval(known)
-        return low > 0.0 and (low + high) / 2.0 > LIMITED_ABOVE
+        return "limited" if low > 0.0 and (low + high) / 2.0 > LIMITED_ABOVE else "reached"
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether training surely had not converged."""
+        return self.convergence == "limited"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         unknown = {name: [v if math.isfinite(v) else None for v in getattr(self, name)] for name in ("clean_iou", "loss_slopes")}
-        return asdict(self) | unknown | {"is_limited": self.is_limited, "num_collapsed": self.num_collapsed}
+        states = {"convergence": self.convergence, "is_limited": self.is_limited, "num_collapsed": self.num_collapsed}
+        return asdict(self) | unknown | states
 
 
 def groups_of(study: StudyRecipe, frames: Mapping[str, Frames], tests: Mapping[Cell, Mapping[str, Any]]) -> Iterator[Group]:
@@ -158,7 +163,8 @@ def table_of(study: StudyRecipe, dataset: str, groups: Sequence[Group], num_seed
     yield "|---" * len(heads) + "|"
     for group in groups:
         seeds = f"{len(group.seeds)}" + ("" if len(group.seeds) == num_seeds else f" of {num_seeds}")
-        cells = [group.arm, str(group.num_frames), f"{group.steps}{'*' if group.is_limited else ''}", seeds]
+        mark = {"reached": "", "limited": "*", "unknown": "?"}[group.convergence] if group.seeds else ""
+        cells = [group.arm, str(group.num_frames), f"{group.steps}{mark}", seeds]
         cells += [mean_text(group.validation_iou), mean_text(group.scores["iou"]), *_difference(group, reference)]
         cells += [mean_text(group.clean_iou), *(mean_text(group.scores[name]) for name in ("niou", "pd", "fa"))]
         cells += [mean_text(group.pd_at(MATCHED_FA))]

@@ -24,6 +24,8 @@ FIRST_PARTS = 20
 """One of so many parts of a run is its beginning."""
 MIN_POINTS = 3
 """Lines of the journal that a slope is fitted to at least."""
+NUM_LINES = 50
+"""Lines a study's run writes at least, where it has as many steps: ten in its last fifth (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,9 @@ def perform(task: Task) -> bool:
 
 
 def loss_slope(journal: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return what share of its whole fall the loss still fell in the last fifth of a run, None for too short a journal.
+    """Return what share of its whole fall the loss still fell in the last fifth of a run.
+
+    None, unknown, for too short a journal and where the loss did not fall at all.
 
     A fitted line against the fall from the first twentieth to that line's middle. (Our choice: the fall over the loss itself,
     which tends to zero on few frames, flags every run that learnt them.)

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from finetune.metrics.intervals import Interval
 from pipelines.scale_laws import Floats, log_interval
-from pipelines.scale_rules import MOST_COLLAPSED
+from pipelines.scale_rules import MOST_COLLAPSED, Convergence
 from synth.errors import RecipeError
 
 MIN_COUNTS = 3
@@ -164,16 +164,16 @@ def fit_transfer(grid: TransferGrid, near: TransferLaw | None = None) -> Transfe
 
 
 def judge_transfer(
-    grid: TransferGrid, *, collapsed: Sequence[Sequence[float]] = (), limited: Sequence[Sequence[bool]] = ()
+    grid: TransferGrid, *, collapsed: Sequence[Sequence[float]] = (), convergence: Sequence[Sequence[Convergence]] = ()
 ) -> TransferJudgement:
     """Say what may be said of a grid.
 
     Args:
         grid: The grid.
         collapsed: Share of collapsed seeds, synthetic count by label count.
-        limited: Whether training had not converged, likewise.
+        convergence: Whether training had converged, likewise.
     """
-    if against := tuple(_against(grid, collapsed, limited)):
+    if against := tuple(_against(grid, collapsed, convergence)):
         return TransferJudgement(grid, None, None, against)
     law = fit_transfer(grid)
     left_out = [fit_transfer(grid.without(k), law) for k in range(grid.errors.shape[2])]
@@ -186,21 +186,38 @@ def judge_transfer(
     return TransferJudgement(grid, law, gap, (_reading(odds, most),))
 
 
-def _against(grid: TransferGrid, collapsed: Sequence[Sequence[float]], limited: Sequence[Sequence[bool]]) -> Iterator[str]:
-    """Yield what speaks against any law."""
-    num_n, num_s, num_seeds = grid.errors.shape
-    if min(num_n, num_s) < MIN_COUNTS:
-        found = f"{num_n} counts of synthetic frames x {num_s} of labels"
+def transfer_against_plan(num_synthetic: int, num_labels: int, num_seeds: int) -> Iterator[str]:
+    """Yield what speaks against any transfer law before anything is trained.
+
+    Args:
+        num_synthetic: Counts of synthetic frames.
+        num_labels: Counts of labels.
+        num_seeds: Seeds that every place has, or shall have.
+    """
+    if min(num_synthetic, num_labels) < MIN_COUNTS:
+        found = f"{num_synthetic} counts of synthetic frames x {num_labels} of labels"
         yield f"not enough counts for the transfer law: {found}, needed: {MIN_COUNTS} x {MIN_COUNTS}"
     if num_seeds < MIN_REPLICATES:
         yield f"not enough seeds for the transfer law: {num_seeds} of {MIN_REPLICATES}"
-    for count, shares, flags in zip(grid.synthetic, collapsed, limited, strict=False):
-        for labels, share, is_limited in zip(grid.labels, shares, flags, strict=True):
+
+
+def _against(
+    grid: TransferGrid, collapsed: Sequence[Sequence[float]], convergence: Sequence[Sequence[Convergence]]
+) -> Iterator[str]:
+    """Yield what speaks against any law."""
+    num_n, num_s, num_seeds = grid.errors.shape
+    yield from transfer_against_plan(num_n, num_s, num_seeds)
+    num_unknown = 0
+    for count, shares, states in zip(grid.synthetic, collapsed, convergence, strict=False):
+        for labels, share, state in zip(grid.labels, shares, states, strict=True):
             place = f"{count:g} synthetic frames and {labels:g} labels"
+            num_unknown += state == "unknown"
             if share > MOST_COLLAPSED:
                 yield f"{share:.0%} of the seeds collapsed at {place}: no transfer law"
-            if is_limited:
+            if state == "limited":
                 yield f"training at {place} had not converged: no transfer law"
+    if num_unknown:
+        yield f"whether training had converged is not known at {num_unknown} of {num_n * num_s} places: no transfer law"
     if min(num_n, num_s) >= MIN_COUNTS:
         by_law, by_last = _misses(grid)
         if by_law > by_last:

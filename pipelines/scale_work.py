@@ -21,7 +21,7 @@ from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.progress import progress_bar
 from pipelines.scale_cells import ZERO_LABEL_NAME, Cell, pretraining_path, store_path
 from pipelines.scale_recipe import Arm, StudyRecipe
-from pipelines.scale_tasks import FinetuneTask, PretrainTask, Task, Tested, ZeroLabelTask, perform
+from pipelines.scale_tasks import NUM_LINES, FinetuneTask, PretrainTask, Task, Tested, ZeroLabelTask, perform
 from pipelines.score_truth import Truth
 from pretrain.runtime.run_dir import RESULT_NAME
 from synth.errors import FoundryError
@@ -113,8 +113,9 @@ class Workplace:
         init = self.pretraining_path(cell)
         frames: dict[str, object] = {"weights": weights}
         frames |= {} if cell.labels is None else {"num_frames": cell.labels, "subset_seed": cell.seed}
+        log_every = min(recipe.train.log_every, max(1, cell.steps // NUM_LINES))  # a cadence: it is no part of what a run is
         changes = {
-            "train": recipe.train.model_copy(update={"steps": cell.steps, "seed": cell.seed}),
+            "train": recipe.train.model_copy(update={"steps": cell.steps, "seed": cell.seed, "log_every": log_every}),
             "data": recipe.data.model_copy(update=frames),
         }
         return FinetuneTask(

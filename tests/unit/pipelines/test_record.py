@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 PAGE = f"# Title\n\n{BEGIN}\nstale\n{END}\n\nrest\n"
 
 
-def group(arm, labels, values, dataset="nuaa"):
+def group(arm, labels, values, dataset="nuaa", steps=100):
     scores = {"iou": values}
     return {
         "dataset": dataset,
@@ -26,6 +26,7 @@ def group(arm, labels, values, dataset="nuaa"):
         "labels": labels,
         "seeds": list(range(len(values))),
         "scores": scores,
+        "steps": steps,
     }
 
 
@@ -79,8 +80,17 @@ def test_tables_say_what_the_results_hold(folder):
     assert "| [`acm`](results/acm.json) | sirst-v1 (86) | 3 | 61.2 ± 3.8 | 71.1 ± 3.1 | 92.7 | 63.7 ± 53.8 | - |" in page
     assert "**[worth](results/worth.md)**, 3 seeds, 9 of 12 runs" in page
     assert "| arm | nuaa, 8 labels, steps |\n|---|---|\n| scratch | 2.00 ± 2.48 |\n| seg | **+3.00 [+2.50, +3.50]** |" in page
+    assert "bold where they exclude zero;\nexploratory, not corrected for their number:\n" in page
     answer = "seg minus scratch on nuaa at 8 labels: +0.50 [-1.00, +2.00] (3 pairs, Holm p 0.600)"
     assert f"- Fixed beforehand, decided by fresh seeds: {answer}." in page
+
+
+def test_columns_whose_arms_train_unequally_long_say_so(folder):
+    groups = [group("scratch", 8, [1.0, 2.0, 3.0], steps=92), group("seg", 8, [4.0, 5.0, 6.0]), group("none", 8, [], steps=5)]
+    (folder / "results/worth.json").write_text(json.dumps(STUDY | {"groups": groups}))
+    record(folder)
+    page = (folder / "README.md").read_text()
+    assert "exploratory, not corrected for their number; steps compares arms of 92 to 100 steps:\n" in page
 
 
 def test_an_answer_is_bold_only_after_correction():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -11,15 +12,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from finetune.metrics.intervals import holm
+from finetune.metrics.intervals import Interval, holm
 from pipelines import scale_findings
 from pipelines.scale_cells import Frames, cell_of, cells_of
-from pipelines.scale_curves import _price, curves_of, ratios_of, transfers_of
+from pipelines.scale_curves import ONE_POINT, _price, curves_of, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells, places
-from pipelines.scale_laws import Law, LearningCurve
-from pipelines.scale_page import page_of
+from pipelines.scale_laws import Law, LearningCurve, log_interval
+from pipelines.scale_page import _price_text, page_of
 from pipelines.scale_recipe import StudyRecipe
-from pipelines.scale_table import comparisons_of, groups_of
+from pipelines.scale_rules import Judgement
+from pipelines.scale_table import comparisons_of, groups_of, table_of
 from pipelines.scale_tasks import loss_slope
 from synth.corpora.lists import hash_ids
 from synth.store.files import sha256_of_file
@@ -84,10 +86,14 @@ def test_curves_are_judged_and_priced(groups):
     assert scratch.law is not None and scratch.law.exponent == pytest.approx(0.5, abs=0.05)
     assert scratch.law.floor == pytest.approx(0.2, abs=0.02)
     price = (1.2 / (1.2 * 256**-0.5 - 0.01)) ** 2 - 256
-    assert scratch.frames_for_one_point == pytest.approx(price, rel=0.15), "what its law says at 256 labels"
+    assert scratch.price is not None and scratch.price.refusal is None and scratch.price.interval is not None
+    assert scratch.price.frames == pytest.approx(price, rel=0.15), "what its law says at 256 labels"
+    assert scratch.price.interval.low < scratch.price.frames < scratch.price.interval.high < 3 * scratch.price.frames
     assert scratch.prediction is not None and scratch.prediction.low < scratch.curve.means[-1] < scratch.prediction.high
     content = json.loads(json.dumps(scratch.to_dict(), allow_nan=False))
     assert content["prediction"] == list(scratch.prediction) and content["refusals"] == []
+    assert content["frames_for_one_point"] == scratch.price.frames and content["price_refusal"] is None
+    assert content["price_interval"] == list(scratch.price.interval)
     assert content["intervals"]["floor"][0] < 0.2 < content["intervals"]["floor"][1]
     assert set(content["extrapolation"]) == {"P3", "BD", "last value"}
 
@@ -101,8 +107,40 @@ def test_curves_are_judged_and_priced(groups):
 )
 def test_prices_beyond_the_horizon_are_refused(law, message):
     curve = LearningCurve(np.array((*SIZES[:4], 256), float), np.tile(law([8, 17, 34, 85, 256])[:, None], (1, 5)))
-    price, refusal = _price(law, curve)
-    assert price is None and refusal is not None and message in refusal
+    price = _price(Judgement(law, (law,) * 5, Interval(0.1, 0.3), Interval(0.1, 0.2), ()), curve)
+    assert price is not None and price.frames is None and price.interval is None and message in str(price.refusal)
+
+
+def test_prices_have_the_interval_of_their_seeds():
+    """Of the jackknife laws alone; a seed without which the floor forbids the point leaves no interval."""
+    law, sizes = Law("P3", 0.2, 0.5, 1.2), np.array((*SIZES[:4], 256), float)
+    curve, limits = LearningCurve(sizes, np.tile(law(sizes)[:, None], (1, 3))), Interval(0.1, 0.3)
+    others = tuple(Law("P3", 0.2, 0.5, scale) for scale in (1.1, 1.2, 1.3))
+    price = _price(Judgement(law, others, limits, limits, ()), curve)
+    values = [other.frames_for(256.0, ONE_POINT) for other in others]
+    assert price.interval == log_interval(math.log(price.frames), [math.log(value) for value in values])
+    assert price.interval.low < min(values) < price.frames < max(values) < price.interval.high
+    without = _price(Judgement(law, (*others[:2], Law("P3", 0.2, 0.5, 0.1)), limits, limits, ()), curve)
+    assert without.frames == price.frames and without.interval is None and without.refusal is None
+    assert _price_text(without).endswith("no interval: without some seed no number of them buys it")
+    assert _price_text(price) == f"{_price_text(without).partition(',')[0]} [{price.interval.low:.0f}, {price.interval.high:.0f}]"
+    vague = _price(Judgement(law, others, None, None, ("floor not identified",)), curve)
+    assert vague.frames is None and "the floor, which is not identified" in _price_text(vague)
+    assert _price(Judgement(None, (), None, None, ("not enough seeds",)), curve) is None
+
+
+def test_a_price_that_is_refused_leaves_the_law_stated(tests, tmp_path, monkeypatch):
+    """Scratch at a thousandth of its slope: the law is there, one more point lies below its floor."""
+    flat = {cell: copy.deepcopy(test) for cell, test in tests.items()}
+    for cell, test in flat.items():
+        error = 0.2 + 0.1 * (cell.labels or 256) ** -0.5 + 1e-5 * math.sin(9.0 * cell.seed + (cell.labels or 256))
+        test["tests"][cell.dataset]["whole"]["iou"] = 100.0 * (1.0 - error)
+    monkeypatch.setattr(scale_findings, "_tests", lambda _, asked: {cell: flat[cell] for cell in asked if cell in flat})
+    found = scale_findings.findings(RECIPE.model_copy(update={"endpoint": None}), "command", FRAMES, tmp_path, list(tests), [])
+    content = found.curves[0].to_dict()
+    assert content["law"] is not None and content["refusals"] == [] and content["frames_for_one_point"] is None
+    assert content["price_refusal"] == "one more point of IoU lies below the floor: no number of frames buys it"
+    assert f"  - {content['price_refusal']}" in list(page_of(found))
 
 
 def test_scores_that_do_not_exist_are_null_in_the_file(tests):
@@ -118,6 +156,26 @@ def test_training_that_had_not_converged_states_no_law(tests):
     curve = next(curves_of(RECIPE, FRAMES, tuple(groups_of(RECIPE, FRAMES, limited))))
     assert curve.law is None and curve.judgement is not None
     assert curve.judgement.refusals == ("training at 17 frames had not converged: no law",)
+
+
+def test_training_of_which_it_is_not_known_states_no_law_either(tests):
+    silent = {cell: record(cell, None if cell.labels in (8, 34) else 0.0) for cell in tests}
+    groups = tuple(groups_of(RECIPE, FRAMES, silent))
+    curve = next(curves_of(RECIPE, FRAMES, groups))
+    assert curve.law is None and curve.refusals == ("whether training at 8, 34 frames had converged is not known: no law",)
+    shown = next(group for group in groups if group.labels == 8)
+    assert shown.to_dict()["convergence"] == "unknown" and not shown.to_dict()["is_limited"]
+    assert "| 100? |" in list(table_of(RECIPE, "a", [shown], 5))[2]
+
+
+@pytest.mark.parametrize(
+    ("extra", "text"), [(0, "all arms take equally many steps"), (7, "100 steps, and an arm's extra steps on top")]
+)
+def test_pages_say_how_long_arms_train(extra, text, tmp_path):
+    arms = [RECIPE.arms[0], RECIPE.arms[1].model_copy(update={"extra_steps": extra})]
+    recipe = RECIPE.model_copy(update={"arms": tuple(arms), "endpoint": None})
+    found = scale_findings.findings(recipe, "command", FRAMES, tmp_path, list(cells_of(recipe, FRAMES)), [])
+    assert f"## a, steps: {text}" in list(page_of(found))
 
 
 def test_starts_are_worth_labels(groups):
@@ -264,10 +322,10 @@ def test_loss_slope_is_the_share_of_the_fall_that_the_end_brings():
 def test_convergence_is_judged_over_seeds():
     """Single runs scatter: a mean above 5 % counts only where its interval excludes zero."""
     group = next(groups_of(RECIPE, FRAMES, {}))
-    limited = [
-        replace(group, loss_slopes=slopes).is_limited for slopes in ((0.2, 0.21, 0.2), (0.5, -0.3, 0.1), (0.02,) * 3, (0.9,))
-    ]
-    assert limited == [True, False, False, False]
+    slopes = (0.2, 0.21, 0.2), (0.5, -0.3, 0.1), (0.02,) * 3, (0.9,), (math.nan,) * 5, (0.2, 0.21, math.nan)
+    found = [replace(group, loss_slopes=of_seeds).convergence for of_seeds in slopes]
+    assert found == ["limited", "reached", "reached", "unknown", "unknown", "unknown"]
+    assert [replace(group, loss_slopes=of_seeds).is_limited for of_seeds in slopes] == [True] + [False] * 5
 
 
 def test_budgets_and_labels_multiply():
@@ -306,6 +364,9 @@ def test_command_does_grid_choice_and_confirmation(tmp_path):
     write_corpus(tmp_path / "data/other", [scene(name, (40, 48), []) for name in "wxyz"], {})
     (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
     arguments = ["scale", tmp_path / "tiny.yaml", "--data", tmp_path / "data", "--out", tmp_path / "study", "--cluster", "sync"]
+    planned = call(*arguments, "--dry-run").stdout
+    assert "(with 7 pretrainings, counted at that rate of fine-tuning: theirs was not measured)" in planned
+    assert "(with 2 runs with fresh seeds; before validation has chosen, counted as the longest" in planned
     part = call(*arguments, "--arms", "scratch,seg")
     assert part.rc == 0 and "11 of 18 runs are finished" in part.stdout, part.stderr
     assert "of them 8 runs and 48 steps of the arms asked for" in part.stdout

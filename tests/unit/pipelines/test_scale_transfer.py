@@ -79,12 +79,13 @@ def test_refusals():
 
 
 def test_training_that_failed_states_no_law():
-    collapsed, limited = np.zeros((4, 3)), np.zeros((4, 3), bool)
-    collapsed[1, 0], limited[3, 2] = 0.4, True
-    found = judge_transfer(grid_of(LAW), collapsed=collapsed.tolist(), limited=limited.tolist())
+    collapsed, convergence = np.zeros((4, 3)), [["reached"] * 3 for _ in range(4)]
+    collapsed[1, 0], convergence[3][2], convergence[0][0] = 0.4, "limited", "unknown"
+    found = judge_transfer(grid_of(LAW), collapsed=collapsed.tolist(), convergence=convergence)
     assert found.law is None and found.sentences == (
         "40% of the seeds collapsed at 1000 synthetic frames and 8 labels: no transfer law",
         "training at 16000 synthetic frames and 85 labels had not converged: no transfer law",
+        "whether training had converged is not known at 1 of 12 places: no transfer law",
     )
 
 
