@@ -1,15 +1,41 @@
-"""Progress bars on a terminal, silence elsewhere."""
+"""Progress bars on a terminal, silence elsewhere but for the one wait that looks like a hang."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from numba.core.event import Event, Listener, install_listener
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from pretrain.runtime import StepReport
+
+COMPILING = "compiling kernels that this machine has not used yet: one to two minutes, once"
+
+
+class _OnFirstCompile(Listener):
+    """Prints a line when numba compiles for the first time; what it finds in its cache is no such event."""
+
+    def __init__(self) -> None:
+        self._was_said = False
+
+    def on_start(self, event: Event) -> None:
+        if not self._was_said:
+            self._was_said = True
+            print(COMPILING, file=sys.stderr, flush=True)
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+@contextmanager
+def notice_of_compiling() -> Iterator[None]:
+    """Say so on stderr where kernels must be compiled within the block, which takes long and shows no bar."""
+    with install_listener("numba:compile", _OnFirstCompile()):
+        yield
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from pipelines.cluster import KINDS, default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.estimate import Estimate, estimate_store
-from pipelines.progress import progress_bar, progress_of_scan
-from synth.errors import RecipeError, RefusalError
+from pipelines.progress import notice_of_compiling, progress_bar, progress_of_scan
+from synth.errors import NoListsError, RecipeError, RefusalError, SourceError
 from synth.generate import Outcome, generate
 from synth.noise import NoiseBank
 from synth.plan import Plan
@@ -65,13 +65,16 @@ def _run(arguments: argparse.Namespace) -> int:
     store: Path = arguments.out
     if not arguments.dry_run:
         _check_target(store)
-    table, bank = _scan(recipe, arguments.workers)
-    plan = Plan(recipe, table.targets_per_frame())
-    root = Path(recipe.source.path).resolve() if isinstance(recipe.source, CorpusSource) and recipe.source.path else None
-    manifest = Manifest.of(recipe, table, root, bank, len(plan))
-    shards = _shard_range(arguments.shards, manifest.shape.num_shards)
-    estimate = estimate_store(recipe, table, bank, plan, root)
-    _print_plan(recipe, table, bank, plan, manifest, estimate, arguments.workers)
+    _print_recipe(recipe)
+    with notice_of_compiling():
+        table, bank = _scan(recipe, arguments.workers)
+        plan = Plan(recipe, table.targets_per_frame())
+        root = Path(recipe.source.path).resolve() if isinstance(recipe.source, CorpusSource) and recipe.source.path else None
+        manifest = Manifest.of(recipe, table, root, bank, len(plan))
+        shards = _shard_range(arguments.shards, manifest.shape.num_shards)
+        _print_plan(table, bank, plan, manifest)
+        estimate = estimate_store(recipe, table, bank, plan, root)
+    _print_estimate(manifest, estimate, arguments.workers)
     if arguments.dry_run:
         return EXIT_OK
     begun = _compare(store, manifest) if store.exists() else None
@@ -129,7 +132,10 @@ def _scan(recipe: SynthesisRecipe, threads: int) -> tuple[SourceTable, NoiseBank
             if stop():  # not KeyboardInterrupt from the handler: raised inside a compiled kernel it becomes a SystemError
                 raise SystemExit(stop.exit_code)
 
-        return scan_sources(recipe, threads=threads, progress=report)
+        try:
+            return scan_sources(recipe, threads=threads, progress=report)
+        except NoListsError as error:
+            raise SourceError(f"{error}, or make sources of all its frames with --set split=null") from error
 
 
 def _shard_range(text: str | None, num_shards: int) -> range:
@@ -141,23 +147,22 @@ def _shard_range(text: str | None, num_shards: int) -> range:
     return range(int(start), int(stop))
 
 
-def _print_plan(
-    recipe: SynthesisRecipe,
-    table: SourceTable,
-    bank: NoiseBank,
-    plan: Plan,
-    manifest: Manifest,
-    estimate: Estimate,
-    workers: int,
-) -> None:
-    shape = manifest.shape
-    height, width = shape.canvas_hw
-    print(f"recipe {recipe.name} {recipe.hash()[:12]}, split {recipe.split or 'none'}, canvas {height}x{width}")
+def _print_recipe(recipe: SynthesisRecipe) -> None:
+    height, width = recipe.canvas_hw
+    print(f"recipe {recipe.name} {recipe.hash()[:12]}, split {recipe.split or 'none'}, canvas {height}x{width}", flush=True)
+
+
+def _print_plan(table: SourceTable, bank: NoiseBank, plan: Plan, manifest: Manifest) -> None:
     for line in (*plan.describe(), *table.notes):
         print(f"  {line}")
-    print(f"  {len(bank)} noise windows of {shape.window_px}x{shape.window_px}")
+    side = manifest.shape.window_px
+    print(f"  {len(bank)} noise windows of {side}x{side}", flush=True)
+
+
+def _print_estimate(manifest: Manifest, estimate: Estimate, workers: int) -> None:
+    shape = manifest.shape
     size_mb, seconds = estimate.num_bytes / 1e6, estimate.seconds / workers
-    print(f"  {shape.num_shards} shards of {shape.shard_images}; about {size_mb:,.0f} MB, {seconds:,.0f} s")
+    print(f"  {shape.num_shards} shards of {shape.shard_images}; about {size_mb:,.0f} MB, {seconds:,.0f} s", flush=True)
 
 
 def _create(store: Path, manifest: Manifest, bank: NoiseBank, estimate: Estimate) -> Manifest:

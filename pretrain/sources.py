@@ -21,8 +21,8 @@ import torch
 from pretrain.frames import FramePool, Indices, open_pool, pool_of_frames
 from pretrain.settings import PretrainData
 from pretrain.unlabelled import DoubtConfig, part_of, without_labels
-from synth import Corpus, Store, open_corpus, open_store
-from synth.corpora import Fingerprints, compare, fingerprint
+from synth import Corpus, Store, open_store
+from synth.corpora import Fingerprints, compare, fingerprint, open_training_part
 from synth.corpora.decode import hash_pixels
 from synth.corpora.lists import hash_ids
 from synth.errors import LeakageError, SourceError
@@ -37,12 +37,14 @@ class PretrainSources:
         pools: One for each ``--data``.
         held_out: Frames of each that never train.
         excluded: Ids of (source) frames of each left out because they look like a test frame.
+        kept_from: Hashes over the ids of the test lists that folders were kept away from, as ``hash_ids`` makes them.
         identity: What decides the result, as JSON values: ids and pixels of folders, content hashes of stores.
     """
 
     pools: tuple[FramePool, ...]
     held_out: tuple[FramePool, ...]
     excluded: tuple[tuple[str, ...], ...]
+    kept_from: tuple[str, ...]
     identity: dict[str, Any]
 
 
@@ -60,7 +62,8 @@ def open_pretrain_sources(
         device: Where resident pixels go.
 
     Raises:
-        LeakageError: Test frames are asked for, or validation frames in a store without saying so.
+        LeakageError: Test frames are asked for, validation frames in a store without saying so, or nothing tells the test frames
+            of a folder.
         SourceError: A source cannot be used, or has no frame left to train on.
     """
     if config.split == "test":
@@ -83,7 +86,8 @@ def open_pretrain_sources(
         excluded.append(tuple(sorted(affected)))
         counts = {"frames": len(train), "held_out": len(held), "like_test_frames": len(affected)}
         identities.append(_identity(path, corpus, pools[-1]) | counts)
-    return PretrainSources(tuple(pools), tuple(kept), tuple(excluded), {"train": identities, "labels": uses_labels})
+    tested = tuple(hash_ids(ref.id for ref in corpus.test_frames()) for corpus in corpora.values() if corpus.test_frames())
+    return PretrainSources(tuple(pools), tuple(kept), tuple(excluded), tested, {"train": identities, "labels": uses_labels})
 
 
 def is_store(path: Path) -> bool:
@@ -128,10 +132,9 @@ def pixels_sha256(pool: FramePool) -> str:
 
 def _open(path: Path, config: PretrainData) -> Corpus:
     """Open a folder with the split that trains, or whole where it has no lists."""
-    corpus = open_corpus(path, split_list=config.split_list, require_masks=False)
-    if corpus.split_list is None:
-        return corpus
-    return open_corpus(path, config.split, split_list=config.split_list, require_masks=False)
+    return open_training_part(
+        path, config.split, what="--data", list_key="data.split_list", split_list=config.split_list, require_masks=False
+    )
 
 
 def _folder_pool(corpus: Corpus, device: torch.device) -> FramePool:
@@ -177,10 +180,14 @@ def chosen_ids(names: Collection[str], num_frames: int | None, subset_seed: int,
 
 
 def _divide(pool: FramePool, usable: Indices, config: PretrainData, held_out: int) -> tuple[Indices, Indices]:
-    """Return which of the usable frames train and which are held out."""
+    """Return which of the usable frames train and which are held out.
+
+    A number of frames is drawn from all of them, and those that are not usable leave the draw: so it holds no frame that a
+    fine-tuning of the same number and seed does not draw.
+    """
     chosen = frozenset[str]()
     if config.num_frames is not None and pool.ids:
-        chosen = frozenset(chosen_ids([pool.ids[i] for i in usable], config.num_frames, config.subset_seed, pool.name))
+        chosen = frozenset(chosen_ids(pool.ids, config.num_frames, config.subset_seed, pool.name))
     is_chosen = np.array([bool(pool.ids) and pool.ids[i] in chosen for i in usable], bool)
     others = usable[~is_chosen]
     if len(others) < held_out or len(usable) <= held_out:

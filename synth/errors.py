@@ -5,6 +5,7 @@ exception               exit  raise it when
 ======================  ====  =====================================================================================
 ``RecipeError``         2     a recipe, option or argument is wrong; ``faults`` lists every fault with its dotted key
 ``SourceError``         2     an input file or folder cannot be used (missing, corrupt, wrong size, no target)
+``NoListsError``        2     that, because a split was asked of a folder without lists
 ``LeakageError``        2     a frame of a protected split would become a source
 ``RefusalError``        2     the action would damage or mix something: foreign recipe, locked range, unsafe metadata
 ``StoreError``          1     a store could not be written or read (full disk, read-only target, missing shard)
@@ -45,6 +46,10 @@ class SourceError(FoundryError):
     """An input file or folder cannot be used."""
 
     exit_code = 2
+
+
+class NoListsError(SourceError):
+    """A split was asked of a folder without lists; a command that can do without a split says how."""
 
 
 class LeakageError(FoundryError):

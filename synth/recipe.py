@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from synth.canvas import Fit
 from synth.legacy import LegacyConfig
 from synth.negatives import NegativePass
-from synth.noise import NoiseConfig
+from synth.noise import MAX_PATCH_BYTES, NoiseConfig
 from synth.rng import ALGO_VERSION
 from synth.scene import SceneConfig
 
@@ -100,8 +100,7 @@ class SynthesisRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.noise.window_px > min(self.canvas_hw):
-            raise ValueError(f"noise.window_px must be <= canvas_hw, got {self.noise.window_px}")
+        self._check_noise(self.noise)
         if self.legacy.duplicate_lines and self.legacy.centres_file is None:
             raise ValueError("legacy.duplicate_lines must stand with legacy.centres_file, got no file")
         if self.legacy.centres_file is not None and self.fit == "resize":
@@ -113,6 +112,19 @@ class SynthesisRecipe(BaseModel):
         if isinstance(self.source, SceneConfig):
             self._check_scenes(self.source)
         return self
+
+    def _check_noise(self, noise: NoiseConfig) -> None:
+        if noise.window_px > min(self.canvas_hw):
+            raise ValueError(f"noise.window_px must be <= canvas_hw, got {noise.window_px}")
+        most = MAX_PATCH_BYTES // noise.window_px**2
+        if noise.max_windows > most and not self.renders_scenes:  # which sample no window
+            raise ValueError(
+                f"noise.max_windows must be <= {most} with noise.window_px {noise.window_px}, because a store holds at most "
+                f"{MAX_PATCH_BYTES} bytes of windows, got {noise.max_windows}"
+            )
+        for key in ("split_list", "max_level"):
+            if noise.source == "same" and getattr(noise, key) is not None:
+                raise ValueError(f"noise.{key} must stand with a folder as noise.source, got same; set source.{key}")
 
     def _check_scenes(self, source: SceneConfig) -> None:
         if self.renders_scenes and tuple(source.frame_hw) != self.canvas_hw:
@@ -153,16 +165,22 @@ class SynthesisRecipe(BaseModel):
 
 
 def content_of(dump: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a dumped recipe decides the bytes: not its name, disk layout and the places of folders.
+    """Return what of a dumped recipe decides the bytes: not its name, disk layout and the places of folders and files.
 
-    The frames of those folders are hashed one by one in the manifest, the windows of a noise folder in the noise bank.
+    The frames of those folders are hashed one by one in the manifest, the windows of a noise folder in the noise bank; the rows
+    of a path table are in the recipe, the centres of a centres file in the source frames.
     """
     content = {key: value for key, value in dump.items() if key not in ("name", "store")}
     content["source"] = {key: value for key, value in dump["source"].items() if key != "path"}
     if content["source"].get("plates"):
         content["source"]["plates"] = content["source"]["plates"] | {"path": "folder"}
+    ranges = content["source"].get("ranges")
+    if ranges and ranges["path"].get("file"):
+        content["source"]["ranges"] = ranges | {"path": ranges["path"] | {"file": "file"}}
     if dump["noise"]["source"] != "same":
         content["noise"] = dump["noise"] | {"source": "folder"}
+    if dump["legacy"]["centres_file"] is not None:
+        content["legacy"] = dump["legacy"] | {"centres_file": "file"}
     return content
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synth.canvas import resize_frame
-from synth.corpora import Corpus, FileHashes, FrameRef, open_corpus
+from synth.corpora import Corpus, FileHashes, FrameRef, open_corpus, open_training_part, require_known_tests
 from synth.corpora.leakage import NEAR_DUPLICATE_NCC, near_duplicates, thumbnail
 from synth.errors import LeakageError, SourceError
 from synth.legacy import boxes_around, keep_last_window, read_centres
@@ -52,7 +52,8 @@ def scan_sources(recipe: SynthesisRecipe, *, threads: int, progress: Progress) -
 
     Raises:
         SourceError: A folder or file cannot be used, masks are missing, or no noise window is quiet enough.
-        LeakageError: A source frame has the pixels of a frame of the test list in use.
+        LeakageError: A source frame, noise frame or plate has the pixels of a frame of the test list in use, or nothing tells
+            the test frames of a folder.
     """
     noise = recipe.noise
     scan = _Scan(recipe, Reservoir(recipe.seed, noise.window_px, noise.max_windows))
@@ -62,7 +63,7 @@ def scan_sources(recipe: SynthesisRecipe, *, threads: int, progress: Progress) -
     elif recipe.renders_scenes:
         return _scenes_table(recipe, threads), scan.reservoir.bank()
     else:
-        _scan_rendered(scan, recipe.source, progress)
+        _scan_rendered(scan, recipe.source, threads, progress)
     if noise.source != "same":
         _scan_foreign_noise(scan, guard, threads, progress)
     bank = scan.reservoir.bank()
@@ -136,19 +137,25 @@ class _Scan:
 def _scenes_table(recipe: SynthesisRecipe, threads: int) -> SourceTable:
     """Describe rendered scenes: they are not looked at beforehand, only the real frames that may stand behind them are."""
     assert isinstance(recipe.source, SceneConfig)
-    plates = recipe.source.plates
-    if plates is None:
-        return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames)
-    library = PlateLibrary(plates)
-    rows = tuple(
-        {"id": ref.id, "image": ref.image, "image_sha256": hashes.image_sha256}
-        for ref, hashes in zip(library.frames, _parallel(library.hashes, library.frames, threads), strict=True)
-    )
-    return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames, plates=rows)
+    plates = _plate_rows(recipe.source, threads)
+    return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames, plates=plates)
 
 
-def _scan_rendered(scan: _Scan, source: SceneConfig, progress: Progress) -> None:
+def _plate_rows(source: SceneConfig, threads: int) -> tuple[dict[str, str], ...]:
+    """Describe the plates of scenes, refusing those with the pixels of a test frame of their folder."""
+    if source.plates is None:
+        return ()
+    library, rows = PlateLibrary(source.plates), []
+    guard = _read_guard(library.corpus, threads)
+    for ref, hashes in zip(library.frames, _parallel(library.hashes, library.frames, threads), strict=True):
+        _refuse_test_pixels(guard, library.corpus, ref, hashes)
+        rows.append({"id": ref.id, "image": ref.image, "image_sha256": hashes.image_sha256})
+    return tuple(rows)
+
+
+def _scan_rendered(scan: _Scan, source: SceneConfig, threads: int, progress: Progress) -> None:
     scan.target_kind = TargetKind.SCENE
+    _plate_rows(source, threads)
     for index in range(source.num_frames):
         frame = render_source_frame(source, scan.recipe.seed, index)
         record = dict.fromkeys(("image", "mask", "sequence", "image_sha256", "mask_sha256"), "")
@@ -178,6 +185,7 @@ def _scan_corpus(scan: _Scan, source: CorpusSource, threads: int, progress: Prog
         source.path, scan.recipe.split, layout=source.layout, split_list=source.split_list, max_level=source.max_level,
         mask_scale=source.mask_scale,
     )  # fmt: skip
+    require_known_tests(corpus, what="source.path", list_key="source.split_list")
     guard = _read_guard(corpus, threads)
     thumbs = []
     done = 0
@@ -241,7 +249,7 @@ def _note_leakage(scan: _Scan, corpus: Corpus, guard: _Guard, thumbs: npt.NDArra
 
 def _scan_foreign_noise(scan: _Scan, guard: _Guard | None, threads: int, progress: Progress) -> None:
     """Fill the bank from another folder, leaving out near-duplicates of the test frames in use."""
-    corpus = _open_training_part(Path(scan.recipe.noise.source), scan.recipe.split)
+    corpus = _open_noise_folder(scan.recipe)
     _refuse = [_read_guard(corpus, threads), guard]
     excluded: list[str] = []
     done = 0
@@ -265,10 +273,14 @@ def _scan_foreign_noise(scan: _Scan, guard: _Guard | None, threads: int, progres
         scan.notes.append(f"{len(excluded)} noise frames left out as near-duplicates of test frames")
 
 
-def _open_training_part(path: Path, split: str | None) -> Corpus:
-    """Open a folder at the split in use when it has lists, whole when it has none."""
-    whole = open_corpus(path)
-    return open_corpus(path, split) if split is not None and whole.split_list is not None else whole
+def _open_noise_folder(recipe: SynthesisRecipe) -> Corpus:
+    """Open it at the split in use when it has lists, whole when it has none; its levels are by default the source's."""
+    noise, source = recipe.noise, recipe.source
+    max_level = source.max_level if noise.max_level is None and isinstance(source, CorpusSource) else noise.max_level
+    return open_training_part(
+        noise.source, recipe.split, what="noise.source", list_key="noise.split_list", split_list=noise.split_list,
+        max_level=max_level,
+    )  # fmt: skip
 
 
 def _use_centres_file(scan: _Scan) -> None:

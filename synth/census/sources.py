@@ -1,7 +1,8 @@
 """What a card can be made of: stores, and folders of frames whose test list stays closed.
 
 A folder with lists gives the frames of one split, ``trainval`` unless told otherwise, never those of its test list; a folder
-without lists gives all its frames.
+without lists gives all its frames. Test frames are told by their ids: they are not decoded, so a copy of one under another id
+is not seen here (``audit`` finds it).
 
 Links say which frames must stay on one side of a classifier's folds: frames that share any link belong together. A store's
 samples are linked by their source frame, by its pixels, by the plate behind it (manifest ``sources``) and by their rendered
@@ -15,11 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from synth.corpora import Corpus, FrameRef, MaskScale, open_corpus
+from synth.corpora import Corpus, FrameRef, MaskScale, open_training_part
 from synth.errors import LeakageError, SourceError
 from synth.rng import Stream, keyed_generator
 from synth.sample import Frame
@@ -142,12 +142,10 @@ def folder_frames(
         SourceError: The folder cannot be used.
     """
     check_split(split)
-    reading: dict[str, Any] = {"layout": layout, "mask_scale": mask_scale, "max_level": max_level}
-    corpus = open_corpus(path, split_list=split_list, **reading)
-    if corpus.split_list is None and corpus.foreign_test_ids():
-        raise LeakageError(f"folder {path}: has test lists but no official one; name one of its lists (--split-list)")
-    if corpus.split_list is not None:
-        corpus = open_corpus(path, split, split_list=corpus.split_list, **reading)
+    corpus = open_training_part(
+        path, split, what="folder", list_key="--split-list", split_list=split_list, layout=layout, mask_scale=mask_scale,
+        max_level=max_level,
+    )  # fmt: skip
     if not corpus.frames:
         raise SourceError(f"folder {path}: holds no frame; give the root folder of a data set")
     lists = f"lists {corpus.split_list}, split {split}" if corpus.split_list else "no lists"

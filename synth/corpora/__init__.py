@@ -7,6 +7,7 @@
 ``splits``    the one split rule
 ``decode``    bytes -> integer levels and masks
 ``corpus``    :func:`open_corpus`, which joins the six
+``training``  :func:`open_training_part`, the part of a folder that may be learnt from
 ``leakage``   shared ids, equal pixels, near duplicates between sets and splits
 ``grouping``  near-duplicate groups, and a validation list that never cuts one
 """
@@ -17,6 +18,7 @@ from synth.corpora.decode import FileHashes, MaskScale
 from synth.corpora.layouts import LAYOUTS, LayoutSpec
 from synth.corpora.leakage import Fingerprints, Overlap, compare, fingerprint, near_duplicates, thumbnail
 from synth.corpora.splits import Split
+from synth.corpora.training import open_training_part, require_known_tests
 
 __all__ = [
     "LAYOUTS",
@@ -32,5 +34,7 @@ __all__ = [
     "fingerprint",
     "near_duplicates",
     "open_corpus",
+    "open_training_part",
+    "require_known_tests",
     "thumbnail",
 ]

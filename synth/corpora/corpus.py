@@ -25,7 +25,7 @@ from synth.corpora.families import (
 )
 from synth.corpora.layouts import detect_layout, layout_named, shorten
 from synth.corpora.splits import Split, as_split, has_validation, split_ids
-from synth.errors import SourceError
+from synth.errors import NoListsError, SourceError
 from synth.sample import Frame, Levels, MaskLevels, Provenance, Sample
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Corpus:
         root: Root folder, resolved.
         layout: Name of its layout.
         split: Split it was opened with, or None for every frame found.
-        split_list: Family of lists in use, or None when there are none.
+        split_list: Family of lists in use, or None when there are none or several and none is official or named.
         frames: References of its frames, sorted by id.
         mask_scale: How mask levels are read.
     """
@@ -159,10 +159,19 @@ class Corpus:
             SourceError: There are no lists, or they do not define the split.
         """
         if self.split_list is None:
-            found = ", ".join(self._lists) or "no lists"
-            todo = "set split_list to one of them" if self._lists else "add train and test lists, or open it without split"
-            raise SourceError(f"split {split!r} of {self.root}: no official list, found {found}; {todo}")
+            if not self._lists:
+                raise NoListsError(
+                    f"split {split!r} of {self.root}: found no lists; put train.txt, val.txt and test.txt (one id a line) there"
+                )
+            found = ", ".join(self._lists)
+            raise SourceError(f"split {split!r} of {self.root}: no official list, found {found}; set split_list to one of them")
         return split_ids(self._family(self.split_list), split)
+
+    @property
+    def list_names(self) -> tuple[str, ...]:
+        """The families of lists found, whether in use or not."""
+        folders = (FOLDER_FAMILY,) if self._catalog.parts else ()
+        return (*folders, *(name for name in self._lists if name not in folders))
 
     def test_frames(self) -> tuple[FrameRef, ...]:
         """Return the frames of the test list in use; empty when there is none."""

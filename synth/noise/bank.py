@@ -23,6 +23,9 @@ BANK_DTYPES = {
 }
 """Array name -> dtype of the bank in a store (group ``noise``)."""
 
+MAX_PATCH_BYTES = 2**28
+"""Most bytes of all patches: a store keeps them in one chunk, and larger ones are not read (``synth.store.metadata``)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseBank:

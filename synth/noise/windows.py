@@ -26,6 +26,10 @@ class NoiseConfig(BaseModel):
 
     Attributes:
         source: ``same`` samples the source frames; otherwise a folder of frames (sub-folders are sequences).
+        split_list: Name of the family of lists of that folder, or null for the official one. Like ``max_level`` it is no part
+            of what a store records where it is null, so that stores from before there was the key go on.
+        max_level: Level that stands for 1.0 in 16-bit files of that folder (16383 for 14-bit data), or null for that of the
+            source frames, ``source.max_level``.
         window_px: Side of the square window (released: 32; the paper's figure: h/8).
         stride_px: Step of the grid (released: the side).
         var_min: Variance must exceed this, DN^2 (figure: 0).
@@ -51,6 +55,8 @@ class NoiseConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(default="same", min_length=1)
+    split_list: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    max_level: int | None = Field(default=None, ge=1, le=65_535, exclude_if=lambda level: level is None)
     window_px: int = Field(default=32, ge=4, le=256)
     stride_px: int = Field(default=32, ge=1, le=256)
     var_min: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -146,8 +152,12 @@ def _window_grid(levels: npt.NDArray[np.uint8], side: int, stride: int, released
 
 
 def _moments(grid: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Mean and population variance of every window, from exact integer sums: (2, rows, cols)."""
-    wide = grid.astype(np.int64)
+    """Mean and population variance of every window, from exact integer sums: (2, rows, cols).
+
+    Squares are made one row of windows at a time: all windows of a small stride are a thousand times the frame.
+    """
     count = grid.shape[2] * grid.shape[3]
-    total, squares = wide.sum(axis=(2, 3)), (wide * wide).sum(axis=(2, 3))
+    total, squares = grid.sum(axis=(2, 3), dtype=np.int64), np.empty(grid.shape[:2], np.int64)
+    for row, windows in zip(squares, grid, strict=True):
+        np.square(windows, dtype=np.uint16).sum(axis=(1, 2), dtype=np.int64, out=row)  # 255^2 fits 16 bits
     return np.stack([total / count, (count * squares - total * total) / (count * count)])

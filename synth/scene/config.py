@@ -34,6 +34,8 @@ class PlatesConfig(BaseModel):
         path: Folder of frames; those with masks give windows free of targets only.
         split: Split to draw on where the folder has lists; test lists are never read. Null takes every frame of a
             folder without lists.
+        split_list: Name of the family of lists, or null for the official one. It is no part of what a store records where it is
+            null, so that stores from before there was the key go on.
         share: Share of the scenes on a plate (physics section 7: 50 %, our choice).
         span_kelvin: Bounds of the temperature a plate's middle 99 % spans, log-uniform: the gain jitter. Our choice: with
             40 mK of noise it puts the noise of 8-bit views at 0.4-3 grey levels, as on the target-free frames.
@@ -44,6 +46,7 @@ class PlatesConfig(BaseModel):
 
     path: str = Field(min_length=1)
     split: Literal["train", "trainval"] | None = "train"
+    split_list: str | None = Field(default=None, exclude_if=lambda name: name is None)
     share: Share = 0.5
     span_kelvin: Interval = (3.0, 25.0)
     offset_kelvin: Interval = (-10.0, 15.0)

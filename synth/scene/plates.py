@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from synth.corpora import Corpus, FileHashes, FrameRef, open_corpus
+from synth.corpora import Corpus, FileHashes, FrameRef, open_training_part
 from synth.errors import SourceError
 from synth.sample import FloatImage, Levels, MaskLevels
 from synth.scene.backdrops import Backdrop
@@ -24,7 +24,7 @@ from synth.scene.draws import log_uniform, uniform
 from synth.scene.truth import Regime
 
 _CACHE_BYTES = 128 * 2**20  # every frame of sirst-backgrounds, decoded (our choice)
-_LEAST_SPAN = 16.0 / 255.0  # of the full range: flatter plates are not stretched, only their quantisation would show
+_LEAST_SPAN = 16.0  # levels, of any depth: flatter plates are not stretched, or steps of over 1/16 of the span would show
 _TAIL_SHARE = 0.005  # left out on each side of a plate's span, as in the linear gain control
 _FRAME_TRIES, _WINDOW_TRIES = 512, 16  # small frames with central targets rarely have a free window
 
@@ -37,7 +37,7 @@ class Plate:
         id: Id in its corpus.
         levels: uint8 or uint16 (H, W).
         mask: uint8 (H, W) in {0, 1}, or None where nothing has to be avoided.
-        span: Levels between its 0.5 % and 99.5 % quantiles, at least 16/255 of the range.
+        span: Levels between its 0.5 % and 99.5 % quantiles, at least 16.
         middle: Its median level.
     """
 
@@ -56,11 +56,12 @@ class PlateLibrary:
 
     Raises:
         SourceError: The folder cannot be used, or it has lists and no split is named.
+        LeakageError: It has lists, but none is official or named.
     """
 
     def __init__(self, config: PlatesConfig) -> None:
         self._config = config
-        self._corpus = _open(config)
+        self.corpus = _open(config)
         self._expected: Mapping[str, str] = {}
         self._cache: OrderedDict[int, Plate] = OrderedDict()
         self._cache_bytes = 0
@@ -68,11 +69,11 @@ class PlateLibrary:
     @property
     def frames(self) -> tuple[FrameRef, ...]:
         """The frames that may become plates, sorted by id."""
-        return self._corpus.frames
+        return self.corpus.frames
 
     def hashes(self, ref: FrameRef) -> FileHashes:
         """Return the hashes of a frame, for the manifest."""
-        return self._corpus.read_hashed(ref)[1]
+        return self.corpus.read_hashed(ref)[1]
 
     def expect(self, image_sha256: Mapping[str, str]) -> None:
         """Refuse, from now on, frames whose image file is not the one of this hash (id -> sha256)."""
@@ -118,11 +119,11 @@ class PlateLibrary:
 
     def _plate(self, number: int) -> Plate:
         if number not in self._cache:
-            frame, hashes = self._corpus.read_hashed(self.frames[number])
+            frame, hashes = self.corpus.read_hashed(self.frames[number])
             expected = self._expected.get(frame.id, hashes.image_sha256)
             if expected != hashes.image_sha256:
                 raise SourceError(
-                    f"plate {self._corpus.root / self.frames[number].image}: changed since the store was begun (sha256 "
+                    f"plate {self.corpus.root / self.frames[number].image}: changed since the store was begun (sha256 "
                     f"{expected[:16]}... then, {hashes.image_sha256[:16]}... now); restore the file, or generate anew"
                 )
             mask = frame.mask if frame.mask is not None and frame.mask.any() else None
@@ -136,21 +137,20 @@ class PlateLibrary:
 
 
 def _open(config: PlatesConfig) -> Corpus:
-    corpus = open_corpus(config.path, require_masks=False)
-    if corpus.split_list is not None:
-        if config.split is None:
-            raise SourceError(f"plates.path {config.path}: has lists; plates.split must be train or trainval, got null")
-        corpus = open_corpus(config.path, config.split, require_masks=False)
+    corpus = open_training_part(
+        config.path, config.split, what="plates.path", list_key="plates.split_list", split_key="plates.split",
+        split_list=config.split_list, require_masks=False,
+    )  # fmt: skip
     if not len(corpus):
         raise SourceError(f"plates.path {config.path}: holds no frame; give a folder of target-free frames")
     return corpus
 
 
 def _span(levels: Levels, max_level: int) -> tuple[float, float]:
-    """Return the levels between the tails, at least ``_LEAST_SPAN`` of the range, and the median, by counting."""
+    """Return the levels between the tails, at least ``_LEAST_SPAN``, and the median, by counting."""
     below = np.cumsum(np.bincount(levels.ravel(), minlength=max_level + 1))
     low, middle, high = (int(np.searchsorted(below, share * levels.size)) for share in (_TAIL_SHARE, 0.5, 1.0 - _TAIL_SHARE))
-    return max(float(high - low), _LEAST_SPAN * max_level), float(middle)
+    return max(float(high - low), _LEAST_SPAN), float(middle)
 
 
 def _window(array: Levels, place: list[int], frame_hw: tuple[int, int], margin: int, turn: int) -> Levels:

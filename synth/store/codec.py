@@ -34,6 +34,10 @@ class _ZstdContexts(threading.local):
 
 _zstd = _ZstdContexts()
 
+# Blosc with threads of its own cuts the same array into other blocks from call to call: 3 to 38 encodings were seen of one. With
+# False it makes none, and one array is one string of bytes in any thread. Importing zarr sets it too, on which nothing may rest.
+blosc.use_threads = False
+
 
 class DamagedChunkError(VerificationError):
     """Bytes read back are not what was written."""

@@ -25,7 +25,7 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
     What the file system gives back is compared with what was meant before the rename.
 
     Args:
-        path: Final place; its folder is made.
+        path: Final place; its folder is made, durably too.
         parts: The content, in pieces.
 
     Returns:
@@ -36,7 +36,7 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX, dir=path.parent)
     except OSError as error:
         raise store_error(path, error) from error
@@ -61,6 +61,32 @@ def write_durably(path: Path, parts: Sequence[bytes]) -> str:
             raise store_error(path, error) from error
         raise
     return digest.hexdigest()
+
+
+def is_vacant(folder: Path) -> bool:
+    """Tell whether a folder holds nothing but what a killed :func:`write_durably` left there: none of it was ever whole."""
+    return all(is_leftover(entry) for entry in folder.iterdir())
+
+
+def is_leftover(path: Path) -> bool:
+    """Tell whether a path is the stray temporary of a :func:`write_durably` that was killed."""
+    is_named_so = path.name.startswith(".") and path.name.endswith(PARTIAL_SUFFIX)
+    return is_named_so and path.is_file() and not path.is_symlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with its parents, where they are missing, and make the names of the new ones durable.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        sync_path(new.parent)
 
 
 def write_json(path: Path, content: Any) -> str:

@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from synth.errors import RefusalError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.store.codec import ZSTD_LEVEL, encode_chunk, shard_index
-from synth.store.files import store_error, sync_path
+from synth.store.files import make_folder, store_error, sync_path
 from synth.store.schema import DIGEST_FIELD, column_fields
 
 
@@ -121,7 +121,7 @@ def create_store(path: Path, shape: StoreShape, bank: NoiseBank, manifest: bytes
         StoreError: It cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     except OSError as error:
         raise store_error(path, error) from error
@@ -133,9 +133,9 @@ def create_store(path: Path, shape: StoreShape, bank: NoiseBank, manifest: bytes
         (temporary / "manifest.json").write_bytes(manifest)
         (temporary / "commits").mkdir()
         (temporary / "locks").mkdir()
-        for file in temporary.rglob("*"):
-            sync_path(file)
         temporary.chmod(0o777 & ~_umask_of(temporary / "commits"))
+        for file in (*temporary.rglob("*"), temporary):
+            sync_path(file)
         temporary.rename(path)
         sync_path(path.parent)
     except OSError as error:

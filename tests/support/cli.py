@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.progress import COMPILING
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 120
 
@@ -75,7 +77,7 @@ def run(
         command(module, *arguments, prefix=prefix), env=environment(env), cwd=cwd, capture_output=True, text=True,
         timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL, preexec_fn=before,
     )  # fmt: skip
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return Ended(ended.returncode, ended.stdout, _told(ended.stderr))
 
 
 @contextlib.contextmanager
@@ -96,7 +98,7 @@ def started(module: str, *arguments: object, env: Mapping[str, str] | None = Non
 def ended(process: subprocess.Popen[str]) -> Ended:
     """Wait for a started command."""
     stdout, stderr = process.communicate(timeout=TIMEOUT_S)
-    return Ended(process.returncode, stdout, stderr)
+    return Ended(process.returncode, stdout, _told(stderr))
 
 
 def run_on_terminal(module: str, *arguments: object) -> tuple[int, str]:
@@ -130,7 +132,12 @@ def call(module: str, *arguments: object) -> Ended:
                 rc = left.code if isinstance(left.code, int) else 1
     finally:
         root.handlers = handlers
-    return Ended(rc, out.getvalue(), err.getvalue())
+    return Ended(rc, out.getvalue(), _told(err.getvalue()))
+
+
+def _told(stderr: str) -> str:
+    """Leave out the line that depends on what numba has in its cache."""
+    return stderr.replace(f"{COMPILING}\n", "")
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:

@@ -107,6 +107,19 @@ def test_no_source(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_source_without_lists(small_corpus, tmp_path):
+    """The refusal names both ways out, and the second one works."""
+    bare = tmp_path / "bare"
+    shutil.copytree(small_corpus, bare)
+    for path in bare.rglob("*.txt"):
+        path.unlink()
+    refused = run(bare, tmp_path / "x.zarr")
+    refused.refused(2, f"split 'trainval' of {bare}: found no lists; put train.txt, val.txt and test.txt (one id a line) there")
+    refused.refused(2, ", or make sources of all its frames with --set split=null")
+    ended = run(bare, tmp_path / "x.zarr", sets=("split=null",))
+    assert ended.rc == 0 and "nothing protects test frames" in ended.stdout
+
+
 def test_source_for_a_recipe_that_reads_none(small_corpus, tmp_path):
     ended = call("synthesize", "demo", "--source", small_corpus, "--out", tmp_path / "x.zarr")
     ended.refused(2, "--source: recipe demo has a scenes source, which reads no folder; drop --source")

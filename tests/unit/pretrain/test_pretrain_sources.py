@@ -55,6 +55,20 @@ def test_test_frames_are_refused_by_name(corpus):
         opened(corpus, split="test")
 
 
+def test_lists_of_which_none_is_official_must_be_named(corpus):
+    for family, test in (("one", "t"), ("two", "v")):
+        (corpus / family).mkdir()
+        (corpus / family / "test.txt").write_text(f"{test}\n")
+        (corpus / family / "train.txt").write_text("a\nb\nc\n")
+        (corpus / family / "val.txt").write_text("c\n")
+    for name in ("train", "val", "test"):
+        (corpus / f"{name}.txt").unlink()
+    with pytest.raises(LeakageError, match=r"--data .*set: has lists one, two .*name one of its lists as data\.split_list"):
+        opened(corpus)
+    found = opened(corpus, split_list="two")
+    assert {*found.pools[0].ids, *found.held_out[0].ids} == {"a", "b"}
+
+
 def test_validation_frames_only_when_named(corpus):
     taken = opened(corpus, split="trainval")
     assert "v" in {*taken.pools[0].ids, *taken.held_out[0].ids}
@@ -86,6 +100,14 @@ def test_few_labels_are_those_a_fine_tuning_draws(tmp_path):
         opened(folder, held_out=2, num_frames=11)
     with pytest.raises(SourceError, match=r"data.num_frames must be <= 12, .* got 13"):
         opened(folder, num_frames=13)
+
+
+def test_few_labels_hold_none_that_a_fine_tuning_does_not_draw(corpus):
+    """A frame like a test frame leaves the draw, and no other takes its place."""
+    for seed in range(8):
+        (found,) = opened(corpus, num_frames=3, subset_seed=seed, uses_labels=True).pools
+        (tuned,) = open_sources([corpus], None, DataConfig(num_frames=3, subset_seed=seed), CPU).pools
+        assert set(found.ids) == set(tuned.ids) - {"e"}
 
 
 def test_labels_stay_at_the_door(corpus):

@@ -49,7 +49,7 @@ def test_lists_without_an_official_one_must_be_named(tmp_path):
         (corpus / family).mkdir()
         (corpus / family / "test.txt").write_text(f"{test}\n")
         (corpus / family / "train.txt").write_text("small\nlarge\n")
-    with pytest.raises(LeakageError, match="name one of its lists"):
+    with pytest.raises(LeakageError, match=r"corpus: has lists one, two .* name one of its lists as --split-list"):
         folder_frames(corpus)
     assert ids(folder_frames(corpus, split_list="two")) == ["large", "small"]
 

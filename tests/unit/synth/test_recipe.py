@@ -9,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 import synth.recipe
 from pipelines.config import load_recipe, recipe_names
-from synth.recipe import SynthesisRecipe
+from synth.noise import MAX_PATCH_BYTES
+from synth.recipe import SynthesisRecipe, content_of
 from synth.scene import render_scene
+from synth.store.metadata import MAX_CHUNK_BYTES
 
 BASE: dict[str, Any] = {"name": "base"}
 
@@ -83,11 +85,37 @@ def test_all_faults_are_reported_at_once():
         ({"canvas_hw": [32, 256], "noise": {"window_px": 33}}, r"noise\.window_px must be <= canvas_hw, got 33"),
         ({"legacy": {"duplicate_lines": True}}, r"legacy\.duplicate_lines must stand with legacy\.centres_file"),
         ({"num_synthetic": 0, "originals": False}, r"num_synthetic must be > 0 when originals is false"),
+        ({"noise": {"window_px": 65}}, r"noise\.max_windows must be <= 63535 with noise\.window_px 65, .* got 65536"),
+        ({"noise": {"max_windows": 262_145}}, r"noise\.max_windows must be <= 262144 with noise\.window_px 32, .* got 262145"),
+        (
+            {"noise": {"max_level": 16383}},
+            r"noise\.max_level must stand with a folder as noise\.source, got same; set source\.max",
+        ),
+        (
+            {"noise": {"split_list": "v1"}},
+            r"noise\.split_list must stand with a folder as noise\.source, got same; set source\.spl",
+        ),
     ],
 )
 def test_settings_that_exclude_each_other_are_named(keys, message):
     with pytest.raises(ValidationError, match=message):
         recipe(**keys)
+
+
+@pytest.mark.parametrize(("side", "most"), [(4, 1_048_576), (32, 262_144), (64, 65_536), (128, 16_384), (256, 4096)])
+def test_a_bank_fits_one_chunk_that_readers_accept(side, most):
+    assert MAX_PATCH_BYTES == MAX_CHUNK_BYTES
+    largest = recipe(noise={"window_px": side, "max_windows": most}).noise
+    assert largest.max_windows * largest.window_px**2 <= MAX_CHUNK_BYTES
+    with pytest.raises(ValidationError, match=r"max_windows"):
+        recipe(noise={"window_px": side, "max_windows": most + 1})
+
+
+def test_rendered_scenes_have_no_bank_to_be_too_large():
+    scenes = {"source": {"kind": "scenes"}, "noise": {"window_px": 256}}
+    assert recipe(num_synthetic=0, **scenes).noise.max_windows == 65_536
+    with pytest.raises(ValidationError, match=r"noise\.max_windows must be <= 4096"):
+        recipe(num_synthetic=5, **scenes)
 
 
 def test_a_recipe_cannot_be_changed():
@@ -141,6 +169,7 @@ CONTENT_CHANGES = [
        ("mean_max", 200.0), ("seq_var_max", 49.0), ("seq_mean_max", 49.0), ("peak_max_sigma", 5.0), ("exclude_targets", False),
        ("max_windows", 100), ("upsample", "tile"), ("dc", "zero_mean"), ("detrend", "plane"), ("gain", 2.0),
        ("gain", "calibrated"))),
+    *({"noise": {"source": "other", key: value}} for key, value in (("split_list", "v2"), ("max_level", 16383))),
     *({"legacy": {key: True}} for key in ("grid", "overwrite", "include_targets", "border", "flip_first")),
     {"legacy": {"centres_file": "c.txt"}},
     {"legacy": {"centres_file": "c.txt", "duplicate_lines": True}},
@@ -172,6 +201,49 @@ def _fields() -> set[tuple[str, str | None]]:
         inner = value[0] if name == "passes" else value
         found |= {(name, sub) for sub in type(inner).model_fields} if isinstance(inner, BaseModel) else {(name, None)}
     return found - {("source", "kind")}
+
+
+def test_later_keys_are_recorded_only_where_they_are_used():
+    """Stores from before there were such keys go on: at their defaults they enter neither hash nor manifest."""
+    plates = {"path": "x"}
+    plain = recipe(source={"kind": "scenes", "plates": plates}, noise={"source": "other"})
+    dump = plain.model_dump(mode="json")
+    assert dump["noise"].keys().isdisjoint(("split_list", "max_level")) and "split_list" not in dump["source"]["plates"]
+    named = (
+        recipe(source={"kind": "scenes", "plates": plates | {"split_list": "v2"}}, noise={"source": "other"}),
+        recipe(source={"kind": "scenes", "plates": plates}, noise={"source": "other", "split_list": "v2"}),
+        recipe(source={"kind": "scenes", "plates": plates}, noise={"source": "other", "max_level": 16383}),
+    )
+    assert len({plain.hash(), *(other.hash() for other in named)}) == 4
+    assert plain.hash() == "06a70647bb708ab48a14b322bed550a177acfa77675ab5807a7c6580b34f67e8", "a hash of before these keys"
+
+
+PATH_TABLE = "range_km,transmission,path_radiance\n0.5,0.9,0.1\n5.0,0.5,0.4\n"
+
+
+def test_the_hash_ignores_where_a_path_table_lies(tmp_path):
+    point = {"levels": {"point": 1.0, "blob": 0.0, "extended": 0.0, "group": 0.0}}
+    ranges = {
+        "range_km": [3.0, 4.0],
+        "area_m2": [0.1, 0.1],
+        "ifov_mrad": 0.2,
+        "contrast": {"kind": "kelvin", "kelvin": [4.0, 4.0]},
+    }
+    hashes = []
+    for name, text in (("a.csv", PATH_TABLE), ("b.csv", PATH_TABLE), ("c.csv", PATH_TABLE.replace("0.5,0.4", "0.5,0.3"))):
+        (tmp_path / name).write_text(text)
+        path = {"kind": "table", "file": str(tmp_path / name)}
+        made = recipe(source={"kind": "scenes", "targets": point, "ranges": ranges | {"path": path}}, num_synthetic=0)
+        hashes.append(made.hash())
+        assert content_of(made.model_dump(mode="json")) == made.content()
+        assert made.source.ranges.path.file == str(tmp_path / name), "the manifest still says where it was read"
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_hash_ignores_where_a_centres_file_lies():
+    """The centres themselves are in the digest of the source frames."""
+    here, there = (recipe(legacy={"centres_file": path}) for path in ("c.txt", "/elsewhere/d.txt"))
+    assert here.hash() == there.hash() != recipe().hash() and here.legacy.centres_file == "c.txt"
 
 
 def test_the_hash_covers_every_field_of_rendered_scenes():

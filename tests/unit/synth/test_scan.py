@@ -218,6 +218,65 @@ def test_a_foreign_folder_with_lists_is_read_at_the_split_in_use(root, tmp_path)
         assert table.leakage["noise_frames"] == [f"images/{name}.png" for name in expected]
 
 
+def torn_lists(folder):
+    """Give a folder of o1, o2, o3 two families of lists, none of them official."""
+    for family, test in (("one", "o1"), ("two", "o3")):
+        (folder / family).mkdir()
+        for name, listed in (("train", "o2"), ("val", ""), ("test", test)):
+            if listed:
+                (folder / family / f"{name}.txt").write_text(f"{listed}\n")
+    return folder
+
+
+def test_folders_whose_lists_are_all_unofficial_give_nothing_unasked(root, tmp_path):
+    other = [scene(name, (48, 48), [(9, 9, 11, 11)], level=40 + 20 * i) for i, name in enumerate(("o1", "o2", "o3"))]
+    folder = torn_lists(write_corpus(tmp_path / "noise", other))
+    for split in ("trainval", None):
+        with pytest.raises(
+            LeakageError, match=r"noise\.source .*: has lists one, two .*name one of its lists as noise\.split_list"
+        ):
+            scan(recipe_of(source={"kind": "scenes", "num_frames": 1}, split=split, noise={"source": str(folder)}))
+    with pytest.raises(LeakageError, match=r"source\.path .*: has lists one, two .*name one of its lists as source\.split_list"):
+        scan(recipe_of(folder))
+    noise = {"source": str(folder), "split_list": "two"}
+    table, _ = scan(recipe_of(root, split="trainval", noise=noise))
+    assert table.leakage["noise_frames"] == ["images/o2.png"]
+    with pytest.raises(SourceError, match=r"noise\.source .*: has lists; split must be train or trainval, got null"):
+        scan(recipe_of(source={"kind": "scenes", "num_frames": 1}, split=None, noise=noise))
+
+
+@pytest.mark.parametrize(("source", "noise", "top"), [
+    ({"max_level": 16383}, {}, 16383),
+    ({"max_level": 16383}, {"max_level": 4095}, 4095),
+    ({}, {"max_level": 16383}, 16383),
+    ({}, {}, 65535),
+])  # fmt: skip
+def test_noise_frames_have_the_levels_of_the_source_unless_told(tmp_path, source, noise, top):
+    """On 65535 instead of 16383 levels the noise would be a quarter as strong."""
+    frames = [scene(name, (64, 64), [(9, 9, 11, 11)], level=1500, grain=1200, peak=4000, max_level=16383) for name in ("a", "b")]
+    corpus = write_corpus(tmp_path / "c", frames[:1])
+    folder = write_sequences(tmp_path / "noise", {"n": frames[1:]})
+    settings = {"source": str(folder), "exclude_targets": False, "var_max": 1e4} | noise
+    _, bank = scan(recipe_of(corpus, source=source, noise=settings))
+    expected = np.round(frames[1].levels[:16, :16] * 255.0 / top)
+    assert np.abs(bank.patch[0] - expected).max() <= 1 and len(bank) == 16
+
+
+@pytest.mark.parametrize("num_synthetic", [0, "all"])
+def test_plates_with_the_pixels_of_a_test_frame_are_refused(tmp_path, num_synthetic):
+    """Whether the scenes are the samples or stand for real frames."""
+    frames = [scene(name, (80, 80)) for name in ("p0", "p1", "held_out")]
+    copy = frame_of(frames[2].levels, frames[2].mask, name="innocent")
+    lists = {"train": ("p0", "p1", "innocent"), "val": ("p1",), "test": ("held_out",)}
+    plates = {"path": str(write_corpus(tmp_path / "plates", [*frames, copy], lists)), "share": 0.5}
+    source = {"kind": "scenes", "num_frames": 1, "frame_hw": (64, 64), "plates": plates}
+    with pytest.raises(LeakageError, match=r"innocent\.png: has exactly the pixels of a frame of the test list in use"):
+        scan(recipe_of(source=source, num_synthetic=num_synthetic, noise={"var_max": 1e9}))
+    (tmp_path / "plates/train.txt").write_text("p0\np1\n")
+    table, _ = scan(recipe_of(source=source, num_synthetic=num_synthetic, noise={"var_max": 1e9}))
+    assert [row["id"] for row in table.plates] == (["p0"] if num_synthetic == 0 else [])
+
+
 def test_sequences_are_judged_over_time(root, tmp_path):
     """Two still frames pass together; a sequence whose level drifts by 20 DN gives nothing, nor does one with a loud frame."""
     still = [scene("s1", (32, 32)), scene("s2", (32, 32))]

@@ -144,7 +144,7 @@ def test_several_families_and_none_official_refused(tree):
 
 def test_split_without_lists_refused(tree):
     tree.pairs(IDS)
-    refused(tree, "found no lists", "add train and test lists", split="test")
+    refused(tree, "found no lists; put train.txt, val.txt and test.txt (one id a line) there", split="test")
     assert open_corpus(tree.root).test_frames() == ()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synth.errors import SourceError
+from synth.errors import LeakageError, SourceError
 from synth.rng import Stream, keyed_generator
 from synth.scene import SceneConfig, render_scene
 from synth.scene.config import PlatesConfig
@@ -104,6 +104,35 @@ def test_a_folder_with_lists_needs_a_split(tmp_path: Path) -> None:
         (tmp_path / "img_idx" / f"{name}_x.txt").write_text("a\n" if name == "train" else "")
     with pytest.raises(SourceError):
         PlateLibrary(PlatesConfig(path=str(tmp_path), split=None))
+
+
+def test_lists_of_which_none_is_official_must_be_named(folder: Path) -> None:
+    for family, test in (("one", "p0"), ("two", "p1")):
+        (folder / family).mkdir()
+        (folder / family / "train.txt").write_text("p2\np3\n")
+        (folder / family / "val.txt").write_text("p3\n")
+        (folder / family / "test.txt").write_text(f"{test}\n")
+    for split in ("train", None):
+        with pytest.raises(
+            LeakageError, match=r"plates\.path .* has lists one, two .*name one of its lists as plates\.split_list"
+        ):
+            PlateLibrary(PlatesConfig(path=str(folder), split=split))
+    library = PlateLibrary(PlatesConfig(path=str(folder), split="trainval", split_list="two"))
+    assert [ref.id for ref in library.frames] == ["p2", "p3"]
+
+
+def deep(folder: Path, spread: int, top: int) -> Path:
+    """A folder with one 16-bit frame of ``spread`` + 1 levels, of which the highest is ``top``."""
+    ramp = np.broadcast_to(top - np.arange(80 * 80).reshape(80, 80) % (spread + 1), (80, 80))
+    Image.fromarray(ramp.astype(np.uint16)).save(folder / "deep.png")
+    return folder
+
+
+@pytest.mark.parametrize(("spread", "expected"), [(400, 396.0), (40, 40.0), (5, 16.0)])
+def test_deep_plates_are_stretched_until_16_levels(tmp_path: Path, spread: int, expected: float) -> None:
+    """A floor of 1/16 of 65535 levels would leave the whole contrast of 14-bit frames unstretched."""
+    plate = PlateLibrary(PlatesConfig(path=str(deep(tmp_path, spread, 9000))))._plate(0)
+    assert plate.span == expected
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

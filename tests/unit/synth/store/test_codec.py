@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import runpy
+from concurrent.futures import ThreadPoolExecutor
+
 import google_crc32c
 import numpy as np
 import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from numcodecs import zstd
+from numcodecs import blosc, zstd
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from synth.store import codec
 from synth.store.codec import (
     CRC_BYTES,
     MISSING_CHUNK,
@@ -59,6 +63,19 @@ def test_chunk_of_zeros_is_that_of_zarr(tmp_path, dtype):
     array = zarr_array(tmp_path / "a", dtype, 1, None, config={"write_empty_chunks": True})
     array[0] = 0
     assert encode_chunk(np.zeros(HW, dtype)) == (tmp_path / "a/c/0/0/0").read_bytes()
+
+
+def test_blosc_makes_no_threads_of_its_own_whatever_zarr_says(monkeypatch):
+    monkeypatch.setattr(blosc, "use_threads", None)
+    runpy.run_path(codec.__file__)
+    assert blosc.use_threads is False
+
+
+def test_one_wide_array_is_one_string_of_bytes_in_any_thread():
+    frame = texture("wide", (256, 256), low=2000, high=2600).astype(np.uint16)
+    with ThreadPoolExecutor(4) as pool:
+        made = {*pool.map(encode_chunk, [frame] * 60), *(encode_chunk(frame) for _ in range(20))}
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,16 @@ import pytest
 
 from synth.errors import RefusalError, StoreError
 from synth.store import files
-from synth.store.files import path_below, read_json, refuse_symlink, sha256_of_file, write_durably, write_json
+from synth.store.files import (
+    is_vacant,
+    make_folder,
+    path_below,
+    read_json,
+    refuse_symlink,
+    sha256_of_file,
+    write_durably,
+    write_json,
+)
 
 PARTS = [b"first ", b"", b"second"]
 WHOLE = b"first second"
@@ -44,8 +54,10 @@ def test_short_writes_are_continued(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == WHOLE
 
 
-def test_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
-    events = []
+@pytest.fixture
+def events(monkeypatch) -> list[str]:
+    """Names of what is synced and renamed from now on, in order."""
+    events: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
     def traced_fsync(descriptor):
@@ -58,10 +70,60 @@ def test_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch)
 
     monkeypatch.setattr(os, "fsync", traced_fsync)
     monkeypatch.setattr(Path, "replace", traced_replace)
+    return events
+
+
+def test_synced_before_the_rename_and_the_folder_after_it(tmp_path, events):
     write_durably(tmp_path / "file", PARTS)
     first, *rest = events
     assert first.startswith("sync .file.") and first.endswith(".partial")
     assert rest == ["rename to file", f"sync {tmp_path.name}"]
+
+
+def test_the_names_of_new_folders_are_synced_before_the_file(tmp_path, events):
+    """A name stands in the folder above it: each folder that got a new one is synced, none besides."""
+    (tmp_path / "image").mkdir()
+    write_durably(tmp_path / "image/c/7/file", PARTS)
+    *above, file, _rename, parent = events
+    assert above == ["sync image", "sync c"] and file.startswith("sync .file.") and parent == "sync 7"
+    events.clear()
+    write_durably(tmp_path / "image/c/8/file", PARTS)
+    assert events[0] == "sync c" and len(events) == 4
+
+
+def test_a_folder_that_another_writer_makes_first_is_fine(tmp_path, monkeypatch):
+    mkdir = Path.mkdir
+
+    def overtaken(path, *arguments, **keywords):
+        mkdir(path)
+        mkdir(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "mkdir", overtaken)
+    make_folder(tmp_path / "a/b")
+    assert (tmp_path / "a/b").is_dir()
+
+
+def test_a_folder_with_nothing_but_leftovers_of_killed_writers_is_vacant(tmp_path):
+    """The leftover is the one of a writer that is killed as hard as can be."""
+    script = "import os, signal; from synth.store.files import write_durably; from pathlib import Path\n"
+    script += "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+    script += f"write_durably(Path({str(tmp_path / 'file')!r}), [b'x'])"
+    assert is_vacant(tmp_path)
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == -signal.SIGKILL
+    (left,) = names(tmp_path)
+    assert left.startswith(".file.") and is_vacant(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["file", "file.partial", ".hidden", ".file.abc.partial/", ".file.abc.partial@"])
+def test_a_folder_with_anything_else_is_not_vacant(tmp_path, name):
+    other = tmp_path / name.rstrip("/@")
+    if name.endswith("/"):
+        other.mkdir()
+    elif name.endswith("@"):
+        other.symlink_to("nowhere")
+    else:
+        other.touch()
+    assert not is_vacant(tmp_path)
 
 
 @pytest.mark.parametrize("umask", ["0022", "0077", "0002"])

@@ -133,6 +133,30 @@ def test_new_store_is_complete_and_alone(tmp_path):
     assert set(encode_bank(bank(), SHAPE)) <= file_hashes(store).keys()
 
 
+def test_all_of_a_new_store_is_synced_before_it_appears(tmp_path, monkeypatch):
+    """Its own folder too: the names at its top stand there. Then the folder it appears in, and new ones above that."""
+    events: list[tuple[str, Path]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def traced_fsync(descriptor):
+        events.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def traced_rename(path, target):
+        events.append(("rename", path))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(Path, "rename", traced_rename)
+    create_store(tmp_path / "deep/x.zarr", SHAPE, bank(), b"{}")
+    at = next(number for number, (what, _) in enumerate(events) if what == "rename")
+    temporary = events[at][1]
+    store = tmp_path / "deep/x.zarr"
+    inside = {temporary, *(temporary / path.relative_to(store) for path in store.rglob("*"))}
+    assert events[0] == ("sync", tmp_path) and {path for _, path in events[1:at]} == inside
+    assert events[at + 1 :] == [("sync", tmp_path / "deep")]
+
+
 def test_permissions_follow_the_umask(tmp_path):
     script = "import os; os.umask(0o027); from pathlib import Path\n"
     script += "from tests.unit.synth.store.test_layout import SHAPE, bank, create_store\n"
