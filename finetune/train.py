@@ -22,10 +22,10 @@ from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources
 from finetune.task import FinetuneTask
 from pretrain.feed import Feed
-from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train
+from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train, use_threads
 from pretrain.runtime.distributed import World
 from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
-from pretrain.runtime.weights import LoadReport, load_weights, save_weights
+from pretrain.runtime.weights import LoadReport, load_weights, save_weights, weights_file
 from synth.errors import RefusalError
 from synth.rng import Stream, keyed_hash
 from synth.store.files import read_json, write_json
@@ -62,6 +62,7 @@ def finetune(
     Raises:
         FoundryError: As the parts name it: sources, weights, run directory, training.
     """
+    use_threads(recipe.train)
     torch.manual_seed(int(keyed_hash(recipe.train.seed, Stream.STEP, -1, 0)))  # the weights a network starts from
     model = build_detector(recipe.detector)
     start = _initialise(model, init, allow_partial=allow_partial)
@@ -115,7 +116,7 @@ def _initialise(model: torch.nn.Module, init: Path | None, *, allow_partial: boo
     """Load the weights to start from; return where they come from."""
     if init is None:
         return {"kind": "random"}
-    path = init / WEIGHTS_NAME if init.is_dir() else init
+    path = weights_file(init)
     report: LoadReport = load_weights(model, path, allow_partial=allow_partial)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if report.missing:
@@ -123,8 +124,7 @@ def _initialise(model: torch.nn.Module, init: Path | None, *, allow_partial: boo
         _LOG.warning("weights %s: %d tensors are not in it and start at random (%s)", path, len(report.missing), shown)
     counts = {"matched": len(report.matched), "missing": len(report.missing), "unexpected": len(report.unexpected)}
     origin = {"kind": str(report.provenance.get("kind", "file"))}
-    if "objectives" in report.provenance:
-        origin["objectives"] = report.provenance["objectives"]
+    origin |= {key: report.provenance[key] for key in ("objectives", "kept_from") if key in report.provenance}
     return origin | {"sha256": sha256} | counts
 
 

@@ -17,7 +17,7 @@ from pipelines.config import check_settings
 from pipelines.evaluate_detectors import CLASSICAL_RULES, RUN_RULE
 from pipelines.evaluate_folder import check_comparison_folder, check_folder, describe
 from pipelines.evaluate_job import Job
-from pipelines.evaluate_trained import Exposure, Run, find_exposure, read_run
+from pipelines.evaluate_trained import Exposure, Run, find_exposure, may_have_pretrained, read_run
 from pipelines.score_truth import Truth
 from synth.errors import RecipeError, RefusalError
 
@@ -140,6 +140,11 @@ def find_warnings(plan: Sequence[Evaluation]) -> Iterator[str]:
             yield f"{name} was trained on a store, whose frames its record does not name: they may be of {where}"
         elif not evaluation.is_other and not exposure.lists and not exposure.num_stores:
             yield f"{name} was trained on no list of {where}: its row there is a cross-set score"
+        if evaluation.contender.run is not None and may_have_pretrained(evaluation.contender.run, evaluation.truth):
+            yield (
+                f"nothing kept the test frames of {where} from the pretraining that {name} started from; give {where} to "
+                "pretrain_encoder as --data too, which leaves out what looks like them"
+            )
 
 
 def _contender(method: str, rule: str | None, overrides: Sequence[str]) -> Contender:

@@ -15,6 +15,8 @@ from synth.corpora.families import find_lists
 from synth.corpora.lists import hash_ids
 from synth.errors import SourceError
 
+PRETRAINED = ("ssl", "lneg")
+"""Kinds of initial weights that a pretraining of ours has made."""
 _DESCRIBED_BY = ("recipe_sha256", "weights_sha256", "weights", "step", "threshold", "init")
 
 
@@ -85,6 +87,14 @@ def read_run(folder: Path) -> Run:
     path = folder.resolve()
     result = read_result(path)
     return Run(path, RunDirectory(path).recipe, result)
+
+
+def may_have_pretrained(run: Run, truth: Truth) -> bool:
+    """Tell whether a run started from a pretraining that was not kept away from these test frames, as far as its record tells."""
+    init = run.result["init"]
+    if truth.split != "test" or init["kind"] not in PRETRAINED:
+        return False
+    return hash_ids(ref.id for ref in truth.corpus.test_frames()) not in init.get("kept_from", ())
 
 
 @dataclass(frozen=True, slots=True)

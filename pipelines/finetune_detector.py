@@ -26,6 +26,7 @@ from pipelines.config import load_recipe, recipe_names
 from pipelines.progress import progress_of_training
 from pretrain.runtime import RunResult
 from pretrain.runtime.distributed import World, joined_world
+from pretrain.runtime.weights import load_weights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,10 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.recipe, FinetuneRecipe, arguments.overrides, stage="finetune")
+    start = _describe_start(recipe, arguments.init, allow_partial=arguments.allow_partial)  # before any frame is read
     with stop_on_signal() as stop, joined_world(recipe.train.device) as world:
         sources = open_sources(arguments.data, arguments.validation, recipe.data, world.device)
         if world.is_first:
-            _print_plan(recipe, sources, world)
+            _print_plan(recipe, sources, world, start)
         if arguments.dry_run:
             print("nothing written (--dry-run)")
             return EXIT_OK
@@ -72,9 +74,19 @@ def _run(arguments: argparse.Namespace) -> int:
         return stop.exit_code if not result.is_finished else EXIT_OK
 
 
-def _print_plan(recipe: FinetuneRecipe, sources: TrainingSources, world: World) -> None:
+def _describe_start(recipe: FinetuneRecipe, init: Path | None, *, allow_partial: bool) -> str:
+    """Say which weights a run starts from, refusing those that cannot be read or do not fit."""
+    if init is None:
+        return "random weights"
+    report = load_weights(build_detector(recipe.detector), init, allow_partial=allow_partial)
+    counts = f"{len(report.matched)} tensors matched, {len(report.missing)} missing"
+    return f"{init}: {report.provenance.get('kind', 'file')} weights, {counts}"
+
+
+def _print_plan(recipe: FinetuneRecipe, sources: TrainingSources, world: World, start: str) -> None:
     num_parameters = sum(parameter.numel() for parameter in build_detector(recipe.detector).parameters())
     print(f"{recipe.name}: {recipe.detector.kind}, {num_parameters:,} parameters, {world.size} process(es) on {world.device}")
+    print(f"  starts from {start}")
     for pool, excluded in zip(sources.pools, sources.excluded, strict=True):
         left_out = f", {len(excluded)} frames left out as like a test frame" if recipe.data.exclude_near_test else ""
         print(f"  trains on {pool.name}: {len(pool)} frames, {pool.num_targets} targets{left_out}")

@@ -19,7 +19,6 @@ from pretrain.batch import Batch
 from pretrain.frames import Fetched, FramePool
 from pretrain.material import collect_donors, collect_noise
 from pretrain.order import Partition, Positions, SampleOrder
-from pretrain.view_ops import gather_levels
 from pretrain.views import View, ViewConfig, Views
 from synth.errors import RecipeError, SourceError
 
@@ -146,40 +145,6 @@ class Feed:
             sources=sources,
             indices=np.concatenate([share.indices for share in shares])[order],
         )
-
-
-def native_batches(pool: FramePool, batch: int, *, device: torch.device | str = "cpu") -> Iterator[Batch]:
-    """Yield every frame of a pool once at its own size, without views: what validation and tests see.
-
-    Args:
-        pool: The pool.
-        batch: Most frames of a batch; frames of one batch have one size.
-        device: Where batches go.
-
-    Yields:
-        Batches in order of size, then of index; ``positions`` are the indices.
-    """
-    for hw in np.unique(pool.valid_hw, axis=0):
-        of_size = np.flatnonzero((pool.valid_hw == hw).all(axis=1))
-        for first in range(0, len(of_size), batch):
-            yield _native_batch(pool, of_size[first : first + batch], (int(hw[0]), int(hw[1])), device)
-
-
-def _native_batch(pool: FramePool, indices: Positions, hw: tuple[int, int], device: torch.device | str) -> Batch:
-    fetched = pool.pixels.fetch(indices)
-    rows = torch.from_numpy(fetched.rows).to(fetched.images_NHW.device)[:, None, None] * (pool.hw[0] * pool.hw[1])
-    lines, columns = (torch.arange(size, device=rows.device) for size in hw)
-    index_BHW = rows + lines[:, None] * pool.hw[1] + columns
-    images, masks = (gather_levels(part, index_BHW).to(device)[:, None] for part in (fetched.images_NHW, fetched.masks_NHW))
-    return Batch(
-        images_B1HW=images / pool.max_level,
-        masks_B1HW=masks,
-        valid_B1HW=torch.ones(images.shape, dtype=torch.bool, device=device),
-        is_labelled_B=torch.from_numpy(pool.is_labelled[indices]).to(device),
-        positions=indices,
-        sources=np.zeros_like(indices),
-        indices=indices,
-    )
 
 
 def _check_pools(pools: Sequence[FramePool], *, needs_targets: bool) -> None:

@@ -26,7 +26,7 @@ class PretrainData(_Config):
         split_list: Family of lists of the folders, or None for the official one.
         weights: Share of each ``--data`` in the batches, or None: in proportion to their frames.
         num_frames: Frames of each folder that train, drawn by ``subset_seed`` as a fine-tuning draws them, or None for all;
-            what an objective that uses labels may know of in a study of few labels.
+            what an objective that uses labels may know of in a study of few labels. Those like test frames leave the draw.
         subset_seed: Of that draw.
     """
 

@@ -84,6 +84,7 @@ class PretrainTask:
     ) -> None:
         self.model: nn.Module = model
         self.trains_all = any(objective.uses_decoder for objective in model.objectives.values())
+        self._inserts = any(objective.uses_insertion for objective in model.objectives.values())
         self._composer, self._held_out, self._validator, self._amp = composer, held_out, validator, amp
 
     @property
@@ -95,7 +96,7 @@ class PretrainTask:
     def loss(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
         """Return the weighted parts of all objectives on the batch's composed frames."""
         with torch.no_grad(), torch.autocast(batch.images_B1HW.device.type, enabled=False):
-            composed = self._composer.compose(batch)
+            composed = self._composer.compose(batch) if self._inserts else Composed.untouched(batch)
         parts: dict[str, Tensor] = self.model(composed, step)
         return parts
 

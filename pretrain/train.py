@@ -24,7 +24,7 @@ from pretrain.feed import Feed
 from pretrain.health import alarms
 from pretrain.order import Partition
 from pretrain.points import num_features
-from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train
+from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train, use_threads
 from pretrain.runtime.distributed import World
 from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
 from pretrain.runtime.weights import save_weights
@@ -70,6 +70,7 @@ def pretrain(
     Raises:
         FoundryError: As the parts name it: sources, run directory, training.
     """
+    use_threads(settings.train)
     torch.manual_seed(int(keyed_hash(settings.train.seed, Stream.STEP, -1, 0)))  # the weights a network starts from
     model = PretrainModel(make_segmenter(), settings.objectives)
     _check_crop(settings, model)
@@ -92,7 +93,7 @@ def pretrain(
         outcome = train(task, feed, settings.train, run, world, should_stop=should_stop, on_step=on_step)
         if not outcome.is_finished or not world.is_first:
             return RunResult(outcome.step, outcome.is_finished, {})
-        content = _conclude(settings, task, run, outcome.validation, identity)
+        content = _conclude(settings, task, run, outcome.validation, identity, sources.kept_from)
     return RunResult(outcome.step, True, content)
 
 
@@ -136,6 +137,7 @@ def _conclude(
     run: RunDirectory,
     validation: Mapping[str, float],
     identity: Mapping[str, Any],
+    kept_from: tuple[str, ...],
 ) -> dict[str, Any]:
     """Write the last weights of the network, without what its objectives added, and how the run ended."""
     state = run.checkpoints.newest() or {}
@@ -148,6 +150,7 @@ def _conclude(
         "kind": "lneg" if settings.uses_labels else "ssl",
         "objectives": list(settings.kinds),
         "labels": settings.uses_labels,
+        "kept_from": list(kept_from),
     }
     content: dict[str, Any] = {
         "format": 1,

@@ -2,7 +2,7 @@
 
 A view depends on its position in the training order alone: not on the batch, the rank, the threads or what came before.
 Order: crop, flips, quarter turn and patch rotation as one index map; pasted targets; warp; noise mixing; blur, gamma, gain and
-offset, grain, columns; one clamp to [0, 1]. Validation uses no views (``pretrain.feed.native_batches``).
+offset, grain, columns; one clamp to [0, 1]. Validation and tests use no views.
 """
 
 from __future__ import annotations

@@ -90,12 +90,15 @@ class ClassicalMethod(ABC, Generic[ConfigT]):
         """
 
 
-def check_frames(frames_B1HW: Tensor) -> None:
-    """Refuse what is no batch of frames in [0, 1].
+def check_frames(frames_B1HW: object) -> None:
+    """Refuse what is no tensor of frames in [0, 1].
 
     Raises:
         SourceError: It is not.
     """
+    if not isinstance(frames_B1HW, Tensor):
+        kind = f"{type(frames_B1HW).__module__}.{type(frames_B1HW).__qualname__}".removeprefix("builtins.")
+        raise SourceError(f"frames must be a torch tensor, got {kind}; use torch.from_numpy(frames)")
     shape = tuple(frames_B1HW.shape)
     if len(shape) != 4 or shape[1] != 1 or 0 in shape:
         raise SourceError(f"frames must be a batch of shape (B, 1, H, W), got {shape}; group frames by size, one channel each")

@@ -62,7 +62,7 @@ def create_detector(name: str, weights: str | Path | None = None, **config: Any)
 
     Args:
         name: One of :func:`detector_names`.
-        weights: A ``.safetensors`` file of this architecture, or None for random weights.
+        weights: A run folder or ``.safetensors`` file of this architecture, or None for random weights.
         config: Settings that differ; nested ones as dicts, which are merged.
 
     Raises:

@@ -31,11 +31,11 @@ def as_probability(values: Any, name: str) -> ProbabilityMap:
     """Return one probability map ready to be compared with thresholds.
 
     Args:
-        values: bool or floating (H, W), array or tensor; float16 and bfloat16 become float32, float64 stays.
+        values: bool or floating (H, W) of any byte order, array or tensor; float16 and bfloat16 become float32, float64 stays.
         name: Id of the frame, for messages.
 
     Returns:
-        C-contiguous bool, float32 or float64 (H, W).
+        C-contiguous bool, float32 or float64 (H, W) in this machine's byte order.
 
     Raises:
         SourceError: It is no 2-D map, holds NaN, integers, or values outside [0, 1] such as logits.
@@ -141,12 +141,12 @@ def check_sizes(prediction: npt.NDArray[Any], mask: npt.NDArray[Any], name: str)
 
 
 def _as_map(values: Any, name: str) -> ProbabilityMap:
-    """Return a contiguous map, its dtype settled, its range unchecked."""
+    """Return a contiguous map, its dtype settled and native (its bits are read), its range unchecked."""
     array = _as_array(values, f"prediction of {name}")
     if array.dtype.kind not in "bf":
         raise SourceError(f"prediction of {name}: must be bool or float in 0..1, got {array.dtype}; divide by its highest level")
-    if array.dtype.kind == "f" and array.dtype.itemsize != 8:
-        array = array.astype(np.float32, copy=False)
+    if array.dtype.kind == "f":
+        array = array.astype(np.float64 if array.dtype.itemsize >= 8 else np.float32, copy=False)
     contiguous: ProbabilityMap = np.ascontiguousarray(array)
     return contiguous
 

@@ -158,5 +158,5 @@ class SpatialAttention(nn.Module):
 
 
 def resize(maps: Tensor, hw: tuple[int, int], *, align_corners: bool) -> Tensor:
-    """Return maps (B, C, H, W) bilinearly resized to ``hw``."""
-    return functional.interpolate(maps, size=hw, mode="bilinear", align_corners=align_corners)
+    """Return maps (B, C, H, W) bilinearly resized to ``hw``, in their own dtype: CUDA's autocast would make them float32."""
+    return functional.interpolate(maps, size=hw, mode="bilinear", align_corners=align_corners).to(maps.dtype)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from pretrain.batch import Batch
@@ -50,6 +51,18 @@ class Composed:
     level_BS: Tensor
     turns_B3: Tensor
     noise: NoiseWindows | None
+
+    @classmethod
+    def untouched(cls, batch: Batch) -> Composed:
+        """Return views into which nothing was inserted: no slots, no second view."""
+        images, num = batch.images_B1HW, len(batch.images_B1HW)
+        none = torch.zeros(num, 0, dtype=torch.bool, device=images.device)
+        return cls(
+            batch=batch, seed=0, images_B1HW=images, first_B1HW=images, second_B1HW=None, twins_B1HW=None,
+            masks_B1HW=torch.zeros_like(images), valid_B1HW=batch.valid_B1HW,
+            ignored_B1HW=torch.zeros_like(batch.valid_B1HW), centres_BS2=images.new_zeros(num, 0, 2), kinds_BS=none.long(),
+            is_used_BS=none, level_BS=images.new_zeros(num, 0), turns_B3=none.new_zeros(num, 3), noise=None,
+        )  # fmt: skip
 
     @property
     def hw(self) -> tuple[int, int]:

@@ -79,7 +79,8 @@ class Composer:
             raise RecipeError(f"views.crop_px must be >= {SMALLEST_PX} for insertion, got views of {hw[0]}x{hw[1]} px")
         plan = plan_insertions(self._config, self._seed, batch.positions, hw)
         drawn = self._insert(images, batch, plan)
-        inserted = self._finish(drawn.images_BHW, batch)
+        noise = self._grain(batch)
+        inserted = (drawn.images_BHW + noise).clamp(0.0, 1.0)
         doubtful = (batch.masks_B1HW[:, 0] > 0) & ~batch.is_labelled_B[:, None, None]
         ignored = doubtful & ~_grown(drawn.masks_BHW)
         return Composed(
@@ -88,7 +89,7 @@ class Composer:
             images_B1HW=inserted[:, None],
             first_B1HW=self._view(inserted, batch, 0)[:, None],
             second_B1HW=self._second(inserted, batch, drawn.turns_B3) if self._pairs else None,
-            twins_B1HW=self._view(self._finish(drawn.twins_BHW, batch), batch, 0)[:, None] if self._pairs else None,
+            twins_B1HW=self._view((drawn.twins_BHW + noise).clamp(0.0, 1.0), batch, 0)[:, None] if self._pairs else None,
             masks_B1HW=drawn.masks_BHW[:, None],
             valid_B1HW=batch.valid_B1HW & ~ignored[:, None],
             ignored_B1HW=ignored[:, None],
@@ -176,14 +177,14 @@ class Composer:
         stamps = bar_stamps(*(_floats(part, device) for part in parts)).view(*bars.shape[:2], *profiles.shape[1:])
         return profiles.index_copy(0, _tensor(rows, device), body_stamps(stamps, _floats(bars[..., 4], device)))
 
-    def _finish(self, images_BHW: Tensor, batch: Batch) -> Tensor:
-        """Return views with sensor noise, clamped to [0, 1]."""
+    def _grain(self, batch: Batch) -> Tensor | float:
+        """Return the sensor noise of views, which their twins share."""
         if not self._config.grain:
-            return images_BHW.clamp(0.0, 1.0)
-        device, hw = images_BHW.device, (images_BHW.shape[1], images_BHW.shape[2])
+            return 0.0
+        device, hw = batch.images_B1HW.device, (batch.images_B1HW.shape[2], batch.images_B1HW.shape[3])
         sigma = self._config.grain * keyed_uniforms(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE))
         keys = normal_keys(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE + 1)).to(device, non_blocking=True)
-        return (images_BHW + _floats(sigma, device)[:, None, None] * keyed_normals(keys, hw)).clamp(0.0, 1.0)
+        return _floats(sigma, device)[:, None, None] * keyed_normals(keys, hw)
 
     def _view(self, images_BHW: Tensor, batch: Batch, number: int) -> Tensor:
         """Return one of the two radiometric views."""

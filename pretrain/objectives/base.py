@@ -33,12 +33,14 @@ class Objective(nn.Module, ABC):
         needs_pairs: Whether it reads the second view and the twins of composed frames.
         uses_decoder: Whether its loss is one of the network's prediction, which all of the network takes part in.
         finds_targets: Whether it teaches the network to find targets, which then detects before it is fine-tuned.
+        uses_insertion: Whether it reads more of composed frames than their batch.
     """
 
     uses_labels: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = False
     uses_decoder: ClassVar[bool] = False
     finds_targets: ClassVar[bool] = False
+    uses_insertion: ClassVar[bool] = True
 
     @abstractmethod
     def parts(self, model: Segmenter, composed: Composed, step: int) -> Mapping[str, Tensor]:

@@ -40,6 +40,7 @@ class LNeg(Objective):
     uses_labels: ClassVar[bool] = True
     uses_decoder: ClassVar[bool] = True
     finds_targets: ClassVar[bool] = True
+    uses_insertion: ClassVar[bool] = False
 
     def __init__(self, config: LNegConfig, model: Segmenter) -> None:
         super().__init__()

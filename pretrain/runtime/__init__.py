@@ -13,8 +13,8 @@
 """
 
 from pretrain.runtime.config import TrainConfig
-from pretrain.runtime.loop import Outcome, StepReport, train
+from pretrain.runtime.loop import Outcome, StepReport, train, use_threads
 from pretrain.runtime.run_dir import RunDirectory, RunResult, open_run
 from pretrain.runtime.task import Task
 
-__all__ = ["Outcome", "RunDirectory", "RunResult", "StepReport", "Task", "TrainConfig", "open_run", "train"]
+__all__ = ["Outcome", "RunDirectory", "RunResult", "StepReport", "Task", "TrainConfig", "open_run", "train", "use_threads"]

@@ -74,7 +74,7 @@ class TrainConfig(BaseModel):
         optimizer: How parameters are updated.
         schedule: The learning rate over the run.
         ema: Decay of the averaged weights, or null for none.
-        amp: ``bf16`` computes the network in bfloat16 where that is safe; ``off``: float32.
+        amp: ``bf16`` computes the network in bfloat16 where that is safe; ``off``: float32, on a GPU too (no TF32).
         compile: Compile the model (about two minutes for a ResNet-18 on a CPU).
         validate_every: Steps between validations; the last step is always validated. null: only the last.
         log_every: Steps between lines of the journal.

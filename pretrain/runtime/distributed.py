@@ -76,8 +76,14 @@ def joined_world(device: Literal["auto", "cpu", "cuda"] = "auto") -> Iterator[Wo
         distributed.init_process_group("gloo", rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield World(chosen, rank, size)
-    finally:
-        distributed.destroy_process_group()
+    except BaseException:
+        if chosen.type == "cuda":
+            # Leaving in order waits for the others, who wait for this rank: it would never end, nor torchrun end them.
+            distributed.distributed_c10d._abort_process_group()
+        else:
+            distributed.destroy_process_group()
+        raise
+    distributed.destroy_process_group()
 
 
 def resolve_device(

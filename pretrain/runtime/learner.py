@@ -32,7 +32,7 @@ class Step:
     Attributes:
         parts: Parts of the loss, means over the whole batch.
         grad_norm: Norm of the gradient before it was clipped.
-        is_finite: Whether loss and gradient were finite; if not, nothing was updated.
+        is_finite: Whether loss and gradient were finite; if not, nothing was updated, running statistics included.
         is_told_to_stop: Whether any rank was.
         batch: The last frames of this rank.
         waited_s: Time spent waiting for batches.
@@ -80,8 +80,10 @@ class Learner:
     def __init__(self, task: Task, config: TrainConfig, world: World) -> None:
         self._task, self._config, self._world = task, config, world
         on_gpu = world.device.type == "cuda"
+        torch.backends.cudnn.allow_tf32 = config.amp != "off"  # float32 means float32
         task.model.to(world.device)
         if world.size > 1 and on_gpu:
+            # each of these layers makes the host wait three times a forward pass (torch.nn.modules._functions)
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
         elif world.size > 1 and world.is_first and any(isinstance(part, nn.BatchNorm2d) for part in task.model.modules()):
             _LOG.warning(
@@ -98,6 +100,8 @@ class Learner:
             self._module = DistributedDataParallel(
                 self._module, gradient_as_bucket_view=True, find_unused_parameters=not task.trains_all
             )
+        self._running = [buffer for buffer in task.model.buffers() if buffer.is_floating_point()]
+        self._running_before = [torch.empty_like(buffer) for buffer in self._running]
         self._optimizer = build_optimizer(task.model, config.optimizer)
         self.average = None if config.ema is None else ModelAverage(task.model, config.ema)
 
@@ -117,6 +121,8 @@ class Learner:
         set_learning_rate(self._optimizer, lr)
         self._optimizer.zero_grad()
         self._task.model.train()
+        if self._running:
+            torch._foreach_copy_(self._running_before, self._running)
         sums: dict[str, Tensor] = {}
         for part in range(self._config.accumulation):
             asked = perf_counter()
@@ -132,6 +138,8 @@ class Learner:
             self._optimizer.step()
             if self.average is not None:
                 self.average.update(self._task.model, step)
+        elif self._running:
+            torch._foreach_copy_(self._running, self._running_before)
         parts = dict(zip(sums, means, strict=True))
         return Step(parts, grad_norm, is_finite, stop > 0, batch, waited, perf_counter() - began)
 

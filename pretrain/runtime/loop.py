@@ -68,6 +68,12 @@ class Outcome:
     best: Mapping[str, Any] | None
 
 
+def use_threads(config: TrainConfig) -> None:
+    """Let torch compute with the threads of a recipe; before the run directory is opened, which records how many."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+
+
 def train(
     task: Task,
     feed: Feed,
@@ -93,8 +99,6 @@ def train(
         TrainingError: Loss or gradient were not finite three times in a row; the state and a diagnosis are saved.
         StoreError: The run directory cannot be written.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     loop = _Loop(task, config, run, world)
     loop.resume()
     batches = feed.batches(
@@ -203,7 +207,9 @@ class _Loop:
         if self._world.is_first:
             model, average = self._task.model, self.learner.average
             model.eval()
-            with torch.no_grad(), nullcontext() if average is None else average.applied(model):
+            # frames of many sizes would each be compiled
+            eager = torch.compiler.set_stance("force_eager") if self._config.compile else nullcontext()
+            with torch.no_grad(), eager, nullcontext() if average is None else average.applied(model):
                 self.progress.validation = dict(self._task.validate())
             self._write({"step": self.progress.step, "validation": self.progress.validation})
             self._keep_best()

@@ -24,7 +24,7 @@ from pretrain.runtime.checkpoint import Checkpoints
 from pretrain.runtime.distributed import World
 from pretrain.runtime.journal import Journal
 from synth.errors import RefusalError
-from synth.store.files import PARTIAL_SUFFIX, read_json, store_error, write_json
+from synth.store.files import PARTIAL_SUFFIX, is_leftover, read_json, store_error, write_json
 from synth.store.manifest import leaf_differences, short_json
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -130,7 +130,8 @@ def refuse_other_run(run: RunDirectory, recipe: Mapping[str, Any]) -> None:
     """
     if run.path.exists() and not run.path.is_dir():
         raise RefusalError(f"{run.path}: is a file; give a folder")
-    if not run.path.is_dir() or {entry.name for entry in run.path.iterdir()} <= {".lock", "checkpoints"}:
+    begun = (".lock", "checkpoints")  # by a start that was killed before it wrote its recipe
+    if not run.path.is_dir() or all(entry.name in begun or is_leftover(entry) for entry in run.path.iterdir()):
         return
     if not (run.path / "recipe.json").is_file():
         raise RefusalError(f"{run.path}: holds other files than a training run; give an empty or new folder")

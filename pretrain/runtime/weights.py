@@ -15,6 +15,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
+from pretrain.runtime.run_dir import WEIGHTS_NAME
 from synth.errors import SourceError
 from synth.store.files import write_durably
 
@@ -56,19 +57,29 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], provenance: Mapping[
     return write_durably(path, [data])
 
 
+def weights_file(path: Path) -> Path:
+    """Return the weights of a run folder; a file is returned as it is."""
+    return path / WEIGHTS_NAME if path.is_dir() else path
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return weights by name and their provenance (empty for files of others).
+
+    Args:
+        path: The ``.safetensors`` file, or the folder of a finished run.
 
     Raises:
         SourceError: The file is missing or no safetensors file.
     """
+    path = weights_file(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         provenance = json.loads(metadata.get(PROVENANCE_KEY, "{}"))
     except (OSError, safetensors.SafetensorError, ValueError) as error:
-        raise SourceError(f"weights {path}: cannot be read ({' '.join(str(error).split())}); give a .safetensors file") from error
+        why = " ".join(str(error).split())
+        raise SourceError(f"weights {path}: cannot be read ({why}); give a run folder or a .safetensors file") from error
     return tensors, provenance
 
 
@@ -77,14 +88,14 @@ def load_weights(model: nn.Module, path: Path, *, allow_partial: bool = False) -
 
     Args:
         model: The network; tensors the file lacks keep their values.
-        path: The ``.safetensors`` file.
+        path: The ``.safetensors`` file, or the folder of a finished run.
         allow_partial: Accept a file that fills less than 95 % of the tensors.
 
     Raises:
         SourceError: The file cannot be read, or belongs to another architecture.
     """
     tensors, provenance = read_weights(path)
-    return fill_model(model, tensors, provenance, path, allow_partial=allow_partial)
+    return fill_model(model, tensors, provenance, weights_file(path), allow_partial=allow_partial)
 
 
 def fill_model(

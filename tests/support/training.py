@@ -49,14 +49,17 @@ class ToyTask:
     Args:
         model: The network.
         poison_from: Step from which the loss is NaN.
+        poison_maps_at: Step in which the images are, and with them statistics of batch normalisation.
         signal_at: Step in which this process gets a signal, and its number.
     """
 
     best_metric: str | None = "score"
     trains_all: bool = True
 
-    def __init__(self, model: nn.Module, poison_from: int | None, signal_at: tuple[int, int] | None) -> None:
-        self.model, self._poison_from, self._signal_at = model, poison_from, signal_at
+    def __init__(
+        self, model: nn.Module, poison_from: int | None, signal_at: tuple[int, int] | None, poison_maps_at: int | None = None
+    ) -> None:
+        self.model, self._poison_from, self._signal_at, self._poison_maps_at = model, poison_from, signal_at, poison_maps_at
         self.seen: list[list[int]] = []
         self.validations = 0
 
@@ -64,7 +67,8 @@ class ToyTask:
         self.seen.append(batch.positions.tolist())
         if self._signal_at is not None and step == self._signal_at[0]:
             signal.raise_signal(self._signal_at[1])
-        logits = self.model(batch.images_B1HW).float()
+        images = batch.images_B1HW * (float("nan") if step == self._poison_maps_at else 1.0)
+        logits = self.model(images).float()
         bce = functional.binary_cross_entropy_with_logits(logits, batch.masks_B1HW, reduction="none").mean(dim=(1, 2, 3))
         p = torch.sigmoid(logits)
         both = (p * batch.masks_B1HW).sum(dim=(1, 2, 3))
@@ -94,12 +98,12 @@ def toy_config(steps: int, **keys: Any) -> TrainConfig:
 
 def train_toy(
     out: Path, steps: int, *, norm: str = "group", dropout: float = 0.1, poison_from: int | None = None,
-    signal_at: tuple[int, int] | None = None,
+    poison_maps_at: int | None = None, signal_at: tuple[int, int] | None = None,
     stop_after: int | None = None, should_stop: Callable[[], bool] = lambda: False, **keys: Any,
 ) -> tuple[Outcome, ToyTask]:  # fmt: skip
     """Train the toy to the end, or until ``stop_after`` steps."""
     torch.manual_seed(7)
-    config, task = toy_config(steps, **keys), ToyTask(ToyNet(norm, dropout), poison_from, signal_at)
+    config, task = toy_config(steps, **keys), ToyTask(ToyNet(norm, dropout), poison_from, signal_at, poison_maps_at)
     asked = iter(range(1, 10**6))
 
     def told() -> bool:

@@ -84,6 +84,15 @@ def test_finished_run_again_changes_nothing(corpus, finished):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_environment_names_the_threads_of_the_recipe(corpus, finished):
+    before = torch.get_num_threads()
+    try:
+        assert call(*training(corpus, finished), "--set", "train.threads=2").rc == 0
+    finally:
+        torch.set_num_threads(before)
+    assert json.loads((finished / "env.json").read_text())["threads"] == 2
+
+
 def test_evaluate_touches_the_test_list_once(corpus, finished, tmp_path):
     done = call("evaluate", finished, "--data", corpus, "--out", tmp_path / "e", "--cluster", "sync", "--resamples", 20)
     assert done.rc == 0, done
@@ -127,6 +136,16 @@ def test_retraining_on_everything_keeps_the_given_threshold(corpus, tmp_path):
 def test_dry_run_writes_nothing(corpus, tmp_path):
     done = call(*training(corpus, tmp_path / "run", "--dry-run"))
     assert done.rc == 0 and "nothing written (--dry-run)" in done.stdout and not (tmp_path / "run").exists()
+
+
+def test_dry_run_checks_and_names_the_first_weights(corpus, finished, tmp_path):
+    plan = call(*training(corpus, tmp_path / "run", "--dry-run"))
+    assert "  starts from random weights\n" in plan.stdout
+    plan = call(*training(corpus, tmp_path / "run", "--dry-run", "--init", finished))
+    assert plan.rc == 0 and f"  starts from {finished}: finetuned weights, " in plan.stdout and ", 0 missing\n" in plan.stdout
+    for init in (tmp_path / "nope", corpus):
+        refused = call(*training(corpus, tmp_path / "run", "--dry-run", "--init", init))
+        refused.refused(2, f"weights {init}", "cannot be read", "give a run folder or a .safetensors file")
 
 
 def test_the_plan_counts_frames_like_test_frames(corpus, tmp_path):

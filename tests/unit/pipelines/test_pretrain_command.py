@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from importlib.resources import files
 
@@ -89,6 +90,23 @@ def test_a_collapse_is_told(corpus, tmp_path, kind, trains_decoder):
     done = call(*training(corpus, tmp_path / "run", sets=sets))
     assert done.rc == 0, done
     assert ("warning: no held-out synthetic target was found" in done.stderr) == trains_decoder
+
+
+def test_what_nothing_kept_from_a_test_list_is_told(corpus, finished, tmp_path):
+    """Unlabelled copies of the test frames pretrain a network; only with the labelled folder beside them are they left out."""
+    images = tmp_path / "pile"
+    images.mkdir()
+    for path in (corpus / "images").iterdir():
+        shutil.copy(path, images / f"u{path.name}")
+    told = "warning: nothing kept the test frames of demo from the pretraining that {} started from"
+    for name, data, is_told in (("alone", [images], True), ("beside", [images, corpus], False)):
+        steps = ("train.steps=2", "train.validate_every=null", "objectives=[{kind: seg}]")
+        command, pretrain_tiny, option, _, *others = training(corpus, tmp_path / f"pre-{name}", sets=steps)
+        assert call(command, pretrain_tiny, option, *data, *others).rc == 0
+        run = tmp_path / name
+        assert call(*finetuning(corpus, run, "--init", tmp_path / f"pre-{name}")).rc == 0
+        done = call("evaluate", run, "--data", corpus, "--out", tmp_path / f"e-{name}", "--cluster", "sync", "--resamples", 20)
+        assert done.rc == 0 and (told.format(name) in done.stderr) == is_told, done.stderr
 
 
 def test_views_can_be_looked_at(finished, corpus, tmp_path):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from pretrain.feed import Feed, native_batches
+from pretrain.feed import Feed
 from pretrain.frames import StreamedPixels, open_pool, pool_of_frames
 from pretrain.order import Partition
 from pretrain.views import NoiseMix, PatchTurn, ViewConfig
 from synth import open_corpus, open_store
 from synth.errors import RecipeError, SourceError
 from synth.store.codec import DamagedChunkError
-from tests.support.builders import frame_of, mini_frames, scene, texture, write_corpus, write_mini_corpus
+from tests.support.builders import frame_of, scene, texture, write_corpus, write_mini_corpus
 from tests.support.stores import copy_of, finished_store, flip_bit, made_once
 
 
@@ -96,18 +96,6 @@ def test_rank_and_batch_size_do_not_change_a_sample(mini_pool, store_path):
             assert torch.equal(pixels, whole[position])
 
 
-def test_validation_sees_every_frame_once_and_untouched(mini_pool):
-    seen = {}
-    for batch in native_batches(mini_pool, 2):
-        assert len(batch) <= 2 and batch.valid_B1HW.all() and batch.is_labelled_B.all()
-        for i, index in enumerate(batch.indices.tolist()):
-            seen[index] = batch.images_B1HW[i, 0].numpy(), batch.masks_B1HW[i, 0].numpy()
-    assert sorted(seen) == list(range(5))
-    for index, frame in enumerate(mini_frames()):
-        np.testing.assert_array_equal(seen[index][0], frame.image())
-        np.testing.assert_array_equal(seen[index][1], frame.mask)
-
-
 def test_sixteen_bit_levels_keep_every_step():
     levels = texture("deep", (48, 48), high=16383)
     frame = frame_of(levels, np.zeros((48, 48)), max_level=16383)
@@ -116,8 +104,6 @@ def test_sixteen_bit_levels_keep_every_step():
     config = ViewConfig(crop_px=None, flip=False, rot90=False)
     batch = take(Feed([pool], config, seed=0, needs_targets=False), 1, batch=1)[0]
     np.testing.assert_array_equal(np.rint(batch.images_B1HW[0, 0].numpy().astype(np.float64) * 16383), levels)
-    native = next(native_batches(pool, 1)).images_B1HW
-    assert torch.equal(native, batch.images_B1HW)
 
 
 def test_unlabelled_frames_are_marked_and_hold_no_target():

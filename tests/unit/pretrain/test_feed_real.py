@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pretrain.feed import Feed, native_batches
+from pretrain.feed import Feed
 from pretrain.frames import open_pool
 from pretrain.order import Partition
 from pretrain.views import ViewConfig
@@ -40,9 +40,3 @@ def test_views_of_a_training_list_show_its_own_pixels(sirst_data, name, num_fram
             assert any(np.array_equal(padded[r : r + 64, c : c + 64], mask) for r, c in found)
             num_crops += 1
     assert num_crops == 128
-
-
-def test_validation_frames_come_at_native_size(sirst_data):
-    pool = open_pool(sirst_data / "sirst-v1", split="val")
-    sizes = {batch.images_B1HW.shape[2:] for batch in native_batches(pool, 8)}
-    assert sum(len(batch) for batch in native_batches(pool, 8)) == len(pool) == 85 and len(sizes) > 20

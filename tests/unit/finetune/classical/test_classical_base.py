@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -52,6 +53,8 @@ def test_deeper_frames_keep_their_values():
 @pytest.mark.parametrize(
     ("frames", "told"),
     [
+        (np.zeros((2, 1, 4, 4), np.float32), r"must be a torch tensor, got numpy.ndarray; use torch.from_numpy\(frames\)"),
+        ([[0.5]], "must be a torch tensor, got list"),
         (torch.zeros(4, 4), r"must be a batch of shape \(B, 1, H, W\), got \(4, 4\)"),
         (torch.zeros(1, 3, 4, 4), "one channel each"),
         (torch.zeros(0, 1, 4, 4), "got"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from finetune.metrics.inputs import as_label_values, as_mask, as_probability, check_sizes, decide
+from finetune.metrics import score
+from finetune.metrics.inputs import as_decided, as_label_values, as_mask, as_probability, check_sizes, decide
 from synth.errors import SourceError
 from tests.unit.finetune.metrics.frames import FakeTensor
 
@@ -17,6 +18,40 @@ from tests.unit.finetune.metrics.frames import FakeTensor
 def test_dtypes_of_probabilities(given, kept):
     values = as_probability(np.ones((3, 4), given), "f")
     assert values.dtype == kept and values.shape == (3, 4) and values.flags.c_contiguous
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+def test_byte_order_of_probabilities(order, kind):
+    """The bits of a map are read: those of a foreign order would be other numbers."""
+    values = np.array([[0.0, 0.25, 0.5], [0.75, 1.0, 0.125]])
+    given = values.astype(f"{order}{kind}")
+    read = as_probability(given, "f")
+    assert read.dtype.isnative and read.tolist() == values.tolist()
+    assert as_decided(given, "f", 0.5).tolist() == (values > 0.5).tolist()
+    for bad in (-3.0, 7.5, np.nan):
+        with pytest.raises(SourceError, match="f: "):
+            as_probability(np.full((2, 2), bad).astype(given.dtype), "f")
+        with pytest.raises(SourceError, match="f: "):
+            as_decided(np.full((2, 2), bad).astype(given.dtype), "f", 0.5)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_perfect_maps_score_100_in_any_byte_order(order, kind):
+    truth = np.zeros((16, 16), bool)
+    truth[4:7, 5:8] = True
+    assert score([truth.astype(f"{order}{kind}")], [truth]).iou == 100.0
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["i2", "u2", "i4", "f4", "f8"])
+def test_byte_order_of_masks(order, kind):
+    levels = np.array([[0, 127, 128, 255]])
+    given = (levels / 255 if kind[0] == "f" else levels).astype(f"{order}{kind}")
+    assert as_mask(given, "f").tolist() == (levels > 127).tolist()
+    np.testing.assert_array_equal(as_label_values(given, "f"), levels.astype(np.float32) / np.float32(255))
+    assert as_label_values(given, "f").dtype.isnative
 
 
 def test_tensors_on_a_device_and_leading_axes_of_one():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from pretrain.compose import Composer, InsertionConfig
+from pretrain.compose import Composed, Composer, InsertionConfig
 from pretrain.losses import LossConfig
 from pretrain.objectives import ObjectiveSettings, build_objective, objective_class, objective_names
 from pretrain.segmenter import Segmenter
@@ -95,6 +95,17 @@ def test_halves_of_a_batch_give_the_gradient_of_the_whole(kind):
     whole, halves = gradient(labelled(4)), gradient(labelled(2), labelled(2, first=2))
     # float32 sums in another order: 1e-6 of the largest was measured, pooled sums would differ by some percent
     torch.testing.assert_close(whole, halves, rtol=0, atol=1e-4 * float(whole.abs().max()))
+
+
+def test_who_says_to_need_no_insertion_sees_none():
+    """The same loss with and without it, bit for bit."""
+    network = tiny_network().eval()
+    for settings in filter(lambda s: not objective_class(s).uses_insertion, map(settings_of, objective_names())):
+        objective = build_objective(settings, network)
+        one, other = (objective.parts(network, c, 0) for c in (composed_of(labelled(3)), Composed.untouched(labelled(3))))
+        assert one == other and min(one.values()) > 0
+    blind = [kind for kind in objective_names() if not objective_class(settings_of(kind)).uses_insertion]
+    assert blind == ["lneg"]
 
 
 def test_only_lneg_looks_at_labels():
