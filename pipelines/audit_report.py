@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from synth.corpora.exposure import Exposure, GroupCount, part_of
 from synth.corpora.leakage import NearDuplicate
 from synth.errors import RefusalError
 from synth.sample import Frame
+from synth.store.files import is_vacant, write_durably
 
 REPORT_NAME = "audit.json"
 PICTURE_NAME = "pairs.png"
@@ -64,7 +63,7 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / REPORT_NAME).is_file():
+    if out.is_dir() and not is_vacant(out) and not (out / REPORT_NAME).is_file():
         raise RefusalError(f"--out {out}: holds other files than an audit; name an empty or new folder")
 
 
@@ -80,7 +79,7 @@ def write_report(out: Path, report: AuditReport, read: Callable[[str, str], Fram
         The files written.
 
     Raises:
-        RefusalError: A file cannot be written.
+        StoreError: A file cannot be written.
     """
     text = json.dumps({"format": 1, **asdict(report)}, indent=1, sort_keys=True, allow_nan=False)
     paths = [write_text(out / REPORT_NAME, text + "\n", replace=True)]  # first: it marks the folder as ours
@@ -106,7 +105,8 @@ def write_text(path: Path, text: str, *, replace: bool = False) -> Path:
         ``path``.
 
     Raises:
-        RefusalError: The file exists with other content, or cannot be written.
+        RefusalError: The file exists with other content.
+        StoreError: It cannot be written.
     """
     data = text.encode()
     if not replace and path.exists() and path.read_bytes() != data:
@@ -115,16 +115,7 @@ def write_text(path: Path, text: str, *, replace: bool = False) -> Path:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise RefusalError(f"file {path}: cannot be written ({error.strerror}); check the folder and its rights") from error
+    write_durably(path, [data])
     return path
 
 

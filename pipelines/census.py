@@ -32,7 +32,7 @@ from synth.census import (
 )
 from synth.census.sources import check_split
 from synth.errors import RecipeError, RefusalError
-from synth.store.files import write_durably, write_json
+from synth.store.files import is_vacant, write_durably, write_json
 
 CARD_NAME, PAGE_NAME = "census.json", "census.png"
 _EXTRA_S = 20  # classifiers and page, beside reading (measured; the network adds about 40 where torch is installed)
@@ -133,7 +133,7 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / CARD_NAME).is_file():
+    if out.is_dir() and not is_vacant(out) and not (out / CARD_NAME).is_file():
         raise RefusalError(f"--out {out}: holds other files than a card; name an empty or new folder")
 
 

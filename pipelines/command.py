@@ -20,7 +20,11 @@ EXIT_SIGINT, EXIT_SIGTERM = 130, 143
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help with defaults, and descriptions kept as written."""
+    """Help with the defaults that say something, and descriptions kept as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        is_flag, is_empty = action.nargs == 0, action.default in (None, "", [], ())
+        return action.help if action.required or is_flag or is_empty else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):

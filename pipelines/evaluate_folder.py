@@ -13,7 +13,7 @@ from finetune.classical import create_classical
 from pipelines.evaluate_job import Job
 from pipelines.score_truth import Truth
 from synth.errors import RefusalError
-from synth.store.files import read_json, write_json
+from synth.store.files import is_leftover, is_vacant, read_json, write_json
 from synth.store.manifest import leaf_differences, short_json
 
 ABOUT_NAME = "evaluation.json"
@@ -53,7 +53,7 @@ def check_folder(out: Path, about: dict[str, Any]) -> None:
     """
     if out.exists() and not out.is_dir():
         raise RefusalError(f"--out {out}: is a file; name a folder")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or is_vacant(out):
         return
     if not (out / ABOUT_NAME).is_file():
         raise RefusalError(f"--out {out}: holds other files than an evaluation; name an empty or new folder")
@@ -77,9 +77,8 @@ def check_comparison_folder(out: Path) -> None:
     if (out / ABOUT_NAME).is_file():
         raise RefusalError(f"--out {out}: one evaluation fills it, several need a folder each; give another --out")
     for entry in sorted(out.iterdir()) if out.is_dir() else ():
-        is_ours = entry.name in COMPARISON_NAMES or (
-            entry.is_dir() and (not any(entry.iterdir()) or (entry / ABOUT_NAME).is_file())
-        )
+        is_evaluation = entry.is_dir() and (is_vacant(entry) or (entry / ABOUT_NAME).is_file())
+        is_ours = entry.name in COMPARISON_NAMES or is_evaluation or is_leftover(entry)
         if not is_ours:
             raise RefusalError(f"--out {out}: holds other files than evaluations ({entry.name}); name an empty or new folder")
 

@@ -4,7 +4,8 @@
 
 folder: DIR/images and DIR/masks in PNG (no masks from a store without labels), padding cut away, and split lists of consecutive
 frames, in the layout that every command reads. Frames keep their levels; the name of a frame is its index. DIR appears as a
-whole; the same command on a finished DIR checks it and does nothing.
+whole; the same command on a finished DIR checks it and does nothing. Lists are refused that share a source frame, a plate or a
+sequence: of a store of copies, or of scenes on few plates, make one store for each list, from frames of its own.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,14 @@ import numpy as np
 from PIL import Image
 
 from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.export_lists import lists_of
 from pipelines.progress import progress_bar
-from synth.errors import RecipeError, RefusalError
+from synth.errors import RefusalError
 from synth.store.files import read_json, write_json
 from synth.store.reader import Store, open_store
 
 RECORD_NAME = "export.json"
 FORMATS = ("folder",)
-LISTS = ("train", "val", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     store = open_store(arguments.store)
-    lists = _lists(arguments.lists, len(store))
+    lists = lists_of(arguments.lists, store)
     is_labelled = _is_labelled(store)
     about = {
         "format": 1,
@@ -76,20 +75,6 @@ def _run(arguments: argparse.Namespace) -> int:
         folder.replace(out)
     print(f"wrote {out}")
     return EXIT_OK
-
-
-def _lists(text: str, num_frames: int) -> dict[str, range]:
-    """Return name -> frames of the lists of ``--lists``, one after the other."""
-    parts = re.findall(r"(\w+)=(\d{1,9})(?:,|$)", text)
-    names, counts = [name for name, _ in parts], [int(count) for _, count in parts]
-    if ",".join(f"{name}={count}" for name, count in parts) != text or 0 in counts or len(set(names)) < len(names):
-        raise RecipeError(f"--lists must be like train=256,val=48,test=96, each name once and not empty, got {text!r}")
-    if strange := [name for name in names if name not in LISTS]:
-        raise RecipeError(f"--lists must name {', '.join(LISTS)}, got {strange[0]!r}")
-    if sum(counts) > num_frames:
-        raise RecipeError(f"--lists must name at most the {num_frames} frames of the store, got {sum(counts)}")
-    stops = list(accumulate(counts))
-    return {name: range(stop - count, stop) for name, stop, count in zip(names, stops, counts, strict=True)}
 
 
 def _is_labelled(store: Store) -> bool:

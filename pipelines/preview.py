@@ -18,7 +18,8 @@ from synth.scene.truth import ImpostorKind
 from synth.store import Store, open_store
 
 DESCRIPTION = """Draw a contact sheet (PNG) of a store: frames with their masks outlined, the turned square framed,
-and the target beside it enlarged without interpolation. Half of the tiles are originals where there are any."""
+and the target beside it enlarged without interpolation. Half of the tiles are originals where there are any.
+Green: targets; pink: impostors (glints, which are many, are not framed); orange: the turned square; blue: padding."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +50,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     tiles = [tile_of(store, index) for index in indices]
     title = f"{arguments.store.name}: {len(store)} frames, recipe {store.manifest['recipe']['name']}"
-    draw_sheet(tiles, title, f"content hash {store.manifest['content_hash']}").save(arguments.out)
+    subtitle = f"{legend_of(tiles)}; content hash {store.manifest['content_hash'][:12]}"
+    draw_sheet(tiles, title, subtitle).save(arguments.out)
     print(f"{arguments.out}: {len(tiles)} of {len(store)} frames")
     return EXIT_OK
 
@@ -86,6 +88,17 @@ def tile_of(store: Store, index: int) -> Tile:
         centre = (row + side / 2, col + side / 2)
     image = np.rint(sample.image * 255).astype(np.uint8)
     return Tile(image, sample.mask, tuple(lines), box, centre, sample.valid_hw, _impostor_boxes(store, index))
+
+
+def legend_of(tiles: Sequence[Tile]) -> str:
+    """Say what the colours mean that are on the sheet."""
+    shown = {
+        "green: targets": True,
+        "pink: impostors": any(tile.impostors for tile in tiles),
+        "orange: turned square": any(tile.box for tile in tiles),
+        "blue: padding": any(tile.valid_hw not in (None, tile.image.shape) for tile in tiles),
+    }
+    return "; ".join(meaning for meaning, is_shown in shown.items() if is_shown)
 
 
 def _captions(store: Store, index: int, sample: Sample) -> list[str]:

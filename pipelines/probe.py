@@ -32,7 +32,7 @@ from pretrain.runtime.learner import use_fast_layout
 from synth.corpora import open_corpus
 from synth.errors import LeakageError, RefusalError
 from synth.sample import Frame
-from synth.store.files import write_json
+from synth.store.files import is_vacant, write_json
 
 RESULT_NAME = "probe.json"
 RANDOM = "random:"
@@ -88,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / RESULT_NAME).is_file():
+    if out.is_dir() and not is_vacant(out) and not (out / RESULT_NAME).is_file():
         raise RefusalError(f"--out {out}: holds other files than a {RESULT_NAME}; name an empty or new folder")
 
 

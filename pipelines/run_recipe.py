@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str | None] = {
     "report": None,
 }
 """Commands that may be stages -> the folder of the shipped recipes that their first argument names, None for those without."""
+LABELLED_COMMANDS = ("finetune_detector", "evaluate", "probe")
+"""Those that need masks and lists of every folder they read."""
 STAGES_NAME = "stages"
 """Folder of the records of a chain, which no output may be."""
 DATA, WORKERS = "data", "workers"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import recipe_texts
-from pipelines.run_recipe import COMMANDS, DATA, STAGES_NAME, Stage, fill, placeholders
+from pipelines.run_recipe import COMMANDS, DATA, LABELLED_COMMANDS, STAGES_NAME, Stage, fill, placeholders
 from synth.errors import RecipeError, RefusalError, StoreError
 from synth.store.files import read_json, sha256_of_file, write_json
 
@@ -44,7 +44,8 @@ class Place:
         """
         if self.out.exists() and (not self.out.is_dir() or (any(self.out.iterdir()) and not (self.out / STAGES_NAME).is_dir())):
             raise RefusalError(f"--out {self.out}: is no chain of ours; give a new folder")
-        faults = [fault for stage in stages for fault in self._missing(stage)]
+        stages = tuple(stages)
+        faults = [*(fault for stage in stages for fault in self._faulty_recipes(stage)), *self._missing_data(stages)]
         if faults:
             raise RecipeError(*faults)
 
@@ -86,14 +87,21 @@ class Place:
         write_json(self.out / STAGES_NAME / f"{stage.name}.json", {**promise, "output": found})
         return found
 
-    def _missing(self, stage: Stage) -> Iterator[str]:
+    def _faulty_recipes(self, stage: Stage) -> Iterator[str]:
         try:
             self._recipe_texts(stage)
         except RecipeError as error:
             yield from (f"stage {stage.name}: {fault}" for fault in error.faults)
-        for name, path in self._data_paths(stage):
-            if not path.exists():
-                yield f"stage {stage.name}: {name} must be there, looked for {path}"
+
+    def _missing_data(self, stages: Iterable[Stage]) -> Iterator[str]:
+        """Yield a line for each part of ``--data`` that is not there: where, and what its stages want of it."""
+        users: dict[Path, list[Stage]] = {}
+        for stage in stages:
+            for path in dict.fromkeys(path for _, path in self._data_paths(stage) if not path.exists()):
+                users.setdefault(path, []).append(stage)
+        for path, of_path in users.items():
+            names = ", ".join(stage.name for stage in of_path)
+            yield f"--data: {path.resolve()} is not there; {_wanted(path, of_path)} (for {names})"
 
     def _recipe_texts(self, stage: Stage) -> list[bytes]:
         """Return the texts of the recipe that a stage names and of those named in it; none where an earlier stage makes it."""
@@ -109,6 +117,17 @@ class Place:
             if mark in argument:
                 name = argument[argument.index(mark) :]
                 yield name, Path(fill(name, {DATA: str(self.data)}))
+
+
+def _wanted(path: Path, stages: Iterable[Stage]) -> str:
+    """Say what to put where stages look for data."""
+    if path.suffix:
+        return "put that file there"
+    if any(stage.command == "scale" for stage in stages):
+        return "put the folders of the study's data sets into it"
+    if any(stage.command in LABELLED_COMMANDS or "--source" in stage.arguments for stage in stages):
+        return "put labelled frames into it: images/, masks/ and train.txt, val.txt, test.txt (one id a line), or a published set"
+    return "put frames into it, masks are not needed"
 
 
 def hash_output(path: Path) -> str:

@@ -20,7 +20,7 @@ from finetune.metrics.strata import Stratum
 from pipelines.score_figure import draw_curves
 from pipelines.score_report import CanonicalPart, Report
 from synth.errors import RefusalError
-from synth.store.files import write_durably
+from synth.store.files import is_vacant, write_durably
 
 SCORES_NAME = "scores.json"
 PICTURE_NAME = "curves.png"
@@ -38,7 +38,7 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / SCORES_NAME).is_file():
+    if out.is_dir() and not is_vacant(out) and not (out / SCORES_NAME).is_file():
         raise RefusalError(f"--out {out}: holds other files than a score; name an empty or new folder")
 
 

@@ -66,7 +66,9 @@ class Truth:
         self._refs = {ref.id: ref for ref in self.corpus.frames}
         for ref in self.corpus.frames:
             if ref.mask is None and self.corpus.read(ref).mask is None:
-                raise SourceError(f"truth {root}: frame {ref.id!r} has no mask; scores need labelled frames")
+                raise SourceError(
+                    f"truth {root}: frame {ref.id!r} has no mask; scores need labelled frames (else see README, Evaluate)"
+                )
 
     @property
     def ids(self) -> tuple[str, ...]:

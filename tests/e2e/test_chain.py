@@ -1,10 +1,11 @@
-"""A miniature of the quickstart chain as a user runs it: stopped in the middle of a training, resumed, the same in the end."""
+"""A miniature of the quickstart chain as a user runs it: stopped, killed, resumed, the same in the end."""
 
 from __future__ import annotations
 
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,12 +48,37 @@ def has_begun(out: Path) -> bool:
     return journal.is_file() and journal.read_text().count("\n") >= 10
 
 
-def scores(out: Path) -> list[object]:
-    """What the evaluation found, without the times it took."""
-    return [entry["scores"] for entry in json.loads((out / "evaluation/tophat/scores.json").read_text())["scores"].values()]
+TIMED_FILES = ("detector/scores.json", "tophat/scores.json", "metrics.jsonl")
+"""Inputs of the report that hold times beside what was found: their hashes say nothing."""
+TIMED_COLUMNS = ("median", "mean", "samples/s", "core hours, about")
+"""Of the report's tables on speed."""
 
 
-def test_stopped_and_resumed_the_chain_ends_the_same(recipe, tmp_path):
+def scores(out: Path) -> dict[str, object]:
+    """Everything the evaluation found, without the times it took."""
+    found = {name: json.loads((out / f"evaluation/{name}/scores.json").read_text()) for name in ("detector", "tophat")}
+    assert all(content.pop("cpu_ms_per_frame") for content in found.values())
+    return found
+
+
+def report(out: Path) -> dict[str, Any]:
+    """All of report.json without times and the hashes of files that hold some."""
+    content: dict[str, Any] = json.loads((out / "report.json").read_text())
+    for source in content["inputs"]:
+        source["files"] = {name: sha256 for name, sha256 in source["files"].items() if name not in TIMED_FILES}
+    (speed,) = (section for section in content["sections"] if section["key"] == "compute")
+    for table in speed["blocks"]:
+        kept = [at for at, head in enumerate(table["heads"]) if head not in TIMED_COLUMNS]
+        table["rows"] = [[row[at] for at in kept] for row in table["rows"]]
+    return content
+
+
+def is_evaluating(out: Path) -> bool:
+    return any((out / "evaluation").glob("*/frames/*.json"))
+
+
+def test_stopped_killed_and_resumed_the_chain_ends_the_same(recipe, tmp_path):
+    """Stopped in a training, killed in an evaluation: weights, scores and report are those of a chain that ran through."""
     whole = run("run", recipe, "--out", tmp_path / "whole")
     assert whole.rc == 0 and "all 6 stages are finished" in whole.stdout, whole
     out = tmp_path / "out"
@@ -62,8 +88,16 @@ def test_stopped_and_resumed_the_chain_ends_the_same(recipe, tmp_path):
         stopped = ended(process)
     assert stopped.rc == 143 and "stage detector ended with exit code 143" in stopped.stderr, stopped
     assert not (out / "detector/result.json").exists() and not (out / "report.html").exists()
+    with started("run", recipe, "--out", out) as process:
+        wait_until(lambda: is_evaluating(out), "a frame of the evaluation")
+        process.kill()
+        assert ended(process).rc == -signal.SIGKILL
+    assert not (out / "stages/evaluation.json").exists() and not (out / "report.html").exists()
     resumed = run("run", recipe, "--out", out)
-    assert resumed.rc == 0 and resumed.stdout.count("finished, skipped") == 3, resumed
+    assert resumed.rc == 0 and resumed.stdout.count("finished, skipped") == 4, resumed
     weights = [folder / "detector/weights.safetensors" for folder in (tmp_path / "whole", out)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert scores(out) == scores(tmp_path / "whole")
+    assert report(out) == report(tmp_path / "whole")
+    assert (out / "report.csv").read_bytes() == (tmp_path / "whole/report.csv").read_bytes()
     assert (out / "report.html").stat().st_size > 10_000

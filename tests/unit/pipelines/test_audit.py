@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -198,6 +200,19 @@ def test_corrupt_frame_exits_2_and_is_named(corpus, capsys):
     (corpus / "images/f03.png").write_bytes(b"no image")
     assert main([str(corpus)]) == 2
     assert "f03.png" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing_that_stands_in_the_way_of_the_next_audit(corpus, tmp_path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "audit"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        code, err = main([str(corpus), "--out", str(out)]), capsys.readouterr().err
+    assert list(tmp_path.glob("**/.*")) == []
+    assert code == 1 and "audit.json: No space left on device: the disk is full" in err and err.count("\n") == 1
+    assert main([str(corpus), "--out", str(out)]) == 0 and (out / "audit.json").is_file()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

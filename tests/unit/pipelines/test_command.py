@@ -12,10 +12,11 @@ import termios
 import threading
 from pathlib import Path
 
+import numba
 import pytest
 
 from pipelines.command import Parser, run_command, stop_on_signal
-from pipelines.progress import progress_bar, progress_of_scan
+from pipelines.progress import COMPILING, notice_of_compiling, progress_bar, progress_of_scan
 from synth.errors import (
     FoundryError,
     LeakageError,
@@ -37,6 +38,11 @@ def parser() -> Parser:
     made = Parser(prog="demo", description="Does things.")
     made.add_argument("number", type=int, help="a number")
     made.add_argument("--size", type=int, default=7, help="a size")
+    made.add_argument("--seed", type=int, default=0, help="a seed")
+    made.add_argument("--out", help="a place")
+    made.add_argument("--set", action="append", default=[], help="a key")
+    made.add_argument("--name", default="", help="a name")
+    made.add_argument("--force", action="store_true", help="a flag")
     return made
 
 
@@ -110,7 +116,17 @@ def test_help_shows_defaults(capsys):
     with pytest.raises(SystemExit) as left:
         run(lambda _: 0, ["--help"])
     assert left.value.code == 0
-    assert "a size (default: 7)" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "a size (default: 7)" in shown and "a seed (default: 0)" in shown
+    assert shown.count("default") == 2, "nothing, an empty list or text, and a flag not given say nothing"
+
+
+def test_help_shows_no_default_of_a_required_option(capsys):
+    made = parser()
+    made.add_argument("--data", required=True, default="x", help="what to read")
+    with pytest.raises(SystemExit):
+        run_command(lambda _: 0, made, ["--help"])
+    assert "what to read\n" in capsys.readouterr().out
 
 
 def test_reader_of_the_output_may_leave():
@@ -163,6 +179,17 @@ def test_no_progress_away_from_a_terminal(capsys):
         for done in range(10):
             advance(1)
             report(done + 1, 10)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_first_kernel_compiled_is_announced_once(capsys):
+    first, second = (numba.njit(body) for body in (lambda x: x + 1, lambda x: x + 2))
+    with notice_of_compiling():
+        assert capsys.readouterr().err == ""
+        assert (first(1), second(1)) == (2, 3)
+    assert capsys.readouterr() == ("", f"{COMPILING}\n")
+    with notice_of_compiling():
+        assert first(1) == 2
     assert capsys.readouterr() == ("", "")
 
 

@@ -1,4 +1,7 @@
-"""``pipelines.export --format folder``: every frame and mask as the store holds it, lists of consecutive frames."""
+"""``pipelines.export --format folder``: every frame and mask as the store holds it, lists of consecutive frames.
+
+Lists that share what their frames are made of are refused.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,34 @@ from PIL import Image
 
 from pipelines import export
 from synth import open_corpus, open_store
+from synth.store.finalize import finalize_store
 from synth.store.reader import Store
+from tests.support.builders import frame_of, recipe_of, scene, write_corpus
 from tests.support.cli import call
-from tests.support.stores import file_hashes
+from tests.support.stores import begun_store, file_hashes, finished_store, write_shards
 
 
 @pytest.fixture(scope="module")
 def exported(small_store, tmp_path_factory):
-    """The folder of the small store with lists of 30, 10 and 5 frames; not to be changed."""
+    """The folder of the small store with a list of 45 frames; not to be changed."""
     out = tmp_path_factory.mktemp("exported") / "frames"
-    ended = call("export", small_store, "--format", "folder", "--out", out, "--lists", "train=30,val=10,test=5")
+    ended = call("export", small_store, "--format", "folder", "--out", out, "--lists", "train=45")
     assert ended.rc == 0, ended
     return out
+
+
+def rendered(folder, *, num_synthetic=0, passes=({},), **source):
+    """Make a finished store of 12 rendered scenes, or of copies of them."""
+    source = {"kind": "scenes", "num_frames": 12, "frame_hw": (64, 64), "targets": {"empty_share": 0}} | source
+    path = folder / "rendered.zarr"
+    begun_store(path, recipe_of(source=source, num_synthetic=num_synthetic, passes=passes), None)
+    write_shards(path)
+    finalize_store(path)
+    return path
+
+
+def export_lists(store, out, lists, *flags):
+    return call("export", store, "--format", "folder", "--out", out, "--lists", lists, *flags)
 
 
 def test_frames_and_masks_are_those_of_the_store(small_store, exported):
@@ -39,19 +58,89 @@ def test_frames_and_masks_are_those_of_the_store(small_store, exported):
     assert (40, 36) in sizes and (64, 64) in sizes
 
 
-def test_lists_are_consecutive(exported):
+def test_lists_are_consecutive(tmp_path):
+    """Painted scenes have nothing in common: any lists of them will do."""
+    exported = tmp_path / "out"
+    assert export_lists(rendered(tmp_path), exported, "train=7,val=3,test=1").rc == 0
     ids = {split: [ref.id for ref in open_corpus(exported, split).frames] for split in ("train", "val", "test")}
     assert ids == {
-        "train": [f"{i:06d}" for i in range(30)],
-        "val": [f"{i:06d}" for i in range(30, 40)],
-        "test": [f"{i:06d}" for i in range(40, 45)],
+        "train": [f"{i:06d}" for i in range(7)],
+        "val": [f"{i:06d}" for i in range(7, 10)],
+        "test": [f"{i:06d}" for i in range(10, 11)],
     }
+
+
+NO_BORDER = "leave --lists out, or make a store for each list, from frames of its own"
+
+
+def test_lists_with_copies_of_one_source_frame_are_refused(small_store, tmp_path):
+    """The originals come first and their copies last: a test list at the end repeats the training frames."""
+    shared = "train and val share 4 source frames, train and test share 4 source frames, val and test share 4 source frames"
+    for flags in ([], ["--dry-run"]):
+        ended = export_lists(small_store, tmp_path / "x", "train=4,val=28,test=28", *flags)
+        ended.refused(2, f"--lists: in {small_store} {shared}: ", NO_BORDER)
+    assert not any(tmp_path.iterdir())
+
+
+def test_untouched_frames_may_be_split(small_store, tmp_path):
+    """Of the store's frames only the first four are listed: four frames of the corpus, each once."""
+    assert export_lists(small_store, tmp_path / "x", "train=2,val=1,test=1").rc == 0
+
+
+def test_equal_frames_under_two_names_are_one(tmp_path):
+    one, other = scene("one", (64, 64), [(5, 8, 8, 12)]), scene("other", (64, 64), [(5, 8, 8, 12)])
+    corpus = write_corpus(tmp_path / "corpus", [one, frame_of(one.levels, one.mask, name="twin"), other])
+    path = tmp_path / "x.zarr"
+    begun_store(path, recipe_of(corpus, num_synthetic=0), corpus)
+    write_shards(path)
+    finalize_store(path)
+    export_lists(path, tmp_path / "out", "train=2,test=1").refused(2, "train and test share 1 source frame: ")
+
+
+def test_copies_in_order_of_their_frames_may_be_cut_between_them(tmp_path):
+    """Without originals one pass holds the 8, 8, 4 and 8 copies of the frames one after the other."""
+    store = finished_store(tmp_path, originals=False, passes=[{}])
+    assert open_store(store).column("sample/source").tolist() == [0] * 8 + [1] * 4 + [2] * 8 + [3] * 8
+    refused = export_lists(store, tmp_path / "out", "train=13,val=8,test=5")
+    refused.refused(2, "train and val share 1 source frame, val and test share 1 source frame: ", "move the borders to between")
+    assert "train=12,val=8,test=6," in refused.stderr and not (tmp_path / "out").exists()
+    assert export_lists(store, tmp_path / "out", "train=12,val=8,test=6").rc == 0
+
+
+def test_a_sequence_stands_in_one_list(tmp_path):
+    store = rendered(tmp_path, sequence={"length": 4})
+    refused = export_lists(store, tmp_path / "out", "train=6,test=6")
+    refused.refused(2, "train and test share 1 sequence: ", "for example train=4,test=8, or leave --lists out")
+    assert export_lists(store, tmp_path / "out", "train=4,test=8").rc == 0
+
+
+def test_copies_of_one_rendered_sequence_stand_in_one_list(tmp_path):
+    """The manifest does not list the sequences of rendered source frames: the recipe says how long they are."""
+    store = rendered(tmp_path, num_synthetic="all", sequence={"length": 12})
+    refused = export_lists(store, tmp_path / "out", "train=6,test=6")
+    refused.refused(2, "train and test share 1 source sequence: ", NO_BORDER)
+
+
+def test_scenes_on_one_plate_stand_in_one_list(tmp_path):
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    store = rendered(tmp_path, plates={"path": str(tmp_path / "plates"), "split": None, "share": 1.0})
+    plates = open_store(store).column("sample/plate")
+    num_shared = len(set(plates[:8]) & set(plates[8:]))
+    assert num_shared == 2
+    export_lists(store, tmp_path / "out", "train=8,test=4").refused(2, "train and test share 2 plates: ", NO_BORDER)
+
+
+def test_copies_of_scenes_do_not_say_which_plate_is_behind_them(tmp_path):
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    plates = {"path": str(tmp_path / "plates"), "split": None, "share": 0.5}
+    store = rendered(tmp_path, num_synthetic=8, plates=plates)
+    export_lists(store, tmp_path / "out", "train=6,test=6").refused(2, "train and test share 1 folder of plates: ", NO_BORDER)
 
 
 def test_a_finished_folder_is_left_alone_and_guarded(small_store, exported, tmp_path):
     arguments = ["export", small_store, "--format", "folder", "--out", exported]
     before = file_hashes(exported)
-    again = call(*arguments, "--lists", "train=30,val=10,test=5")
+    again = call(*arguments, "--lists", "train=45")
     assert again.rc == 0 and "is finished" in again.stdout and file_hashes(exported) == before
     call(*arguments).refused(2, "another store or with other lists")
     copy = tmp_path / "copy"
@@ -125,5 +214,5 @@ def test_dry_run_and_record(small_store, exported, tmp_path):
     assert planned.rc == 0 and "60 frames with masks; no lists" in planned.stdout and not (tmp_path / "x").exists()
     record = json.loads((exported / "export.json").read_text())
     assert record["store"] == open_store(small_store).manifest["content_hash"]
-    assert len(record["files"]) == 2 * 60 + 3
+    assert len(record["files"]) == 2 * 60 + 1
     assert {Image.open(exported / name).mode for name in record["files"] if name.endswith(".png")} == {"L"}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.preview import choose_samples, tile_of
-from pipelines.sheet import MASK_INK
+from pipelines.preview import choose_samples, legend_of, tile_of
+from pipelines.sheet import MASK_INK, Tile
 from synth.store.reader import open_store
 from tests.support.cli import call
 
@@ -60,6 +60,15 @@ def test_captions(small_store):
     row, col = store.column("sample/box_rc")[59]
     assert copy.box == (row, col, row + side, col + side) and copy.centre == (row + side / 2, col + side / 2)
     assert np.array_equal(copy.image, store.images([59])[0]) and np.array_equal(copy.mask, store.masks([59])[0])
+
+
+def test_the_legend_names_the_colours_on_the_sheet(small_store):
+    store = open_store(small_store)
+    assert legend_of([tile_of(store, 59)]).startswith("green: targets; orange: turned square")
+    plain = {"image": np.zeros((8, 8), np.uint8), "mask": np.zeros((8, 8), bool), "lines": ()}
+    assert legend_of([Tile(**plain), Tile(**plain, valid_hw=(8, 8))]) == "green: targets"
+    assert legend_of([Tile(**plain), Tile(**plain, impostors=((1, 1, 3, 3),))]) == "green: targets; pink: impostors"
+    assert legend_of([Tile(**plain, valid_hw=(8, 4))]) == "green: targets; blue: padding"
 
 
 def test_named_samples(small_store, tmp_path):

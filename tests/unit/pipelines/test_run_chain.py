@@ -35,7 +35,7 @@ STAGES = [
     },
     {
         "name": "frames", "command": "export", "about": "folder", "out": "frames",
-        "arguments": ["{scenes}", "--format", "folder", "--lists", "train=12,val=4,test=8"],
+        "arguments": ["{scenes}", "--format", "folder", "--lists", "train=24"],
     },
     {"name": "audit", "command": "audit", "about": "leaks", "out": "audit", "arguments": ["{frames}"]},
 ]  # fmt: skip
@@ -210,7 +210,17 @@ def test_missing_inputs_are_refused_before_any_work(recipe):
     errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
     assert "stage scenes: recipe 'sirst5kk'" in errors[0] and "did you mean sirst5k" in errors[0]
-    assert "stage audit: {data}/elsewhere must be there" in errors[1]
+    place = recipe.parent / "data/elsewhere"
+    assert errors[1] == f"error: --data: {place} is not there; put frames into it, masks are not needed (for audit)"
+
+
+def test_a_missing_folder_is_one_line_that_says_what_belongs_there(tmp_path):
+    ended = call("run", "my_sensor", "--data", tmp_path / "x/..", "--out", tmp_path / "out", "--dry-run")
+    assert ended.rc == 2
+    unlabelled, labelled = ended.stderr.splitlines()
+    assert unlabelled.startswith(f"error: --data: {tmp_path}/unlabelled is not there; put frames into it, masks are not needed")
+    assert "(for sensor, card, encoder)" in unlabelled
+    assert labelled.startswith(f"error: --data: {tmp_path}/labelled is not there; put labelled frames into it: images/, masks/")
 
 
 def test_a_recipe_named_in_a_recipe_is_part_of_what_a_stage_promises(tmp_path):
