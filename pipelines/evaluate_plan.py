@@ -142,8 +142,8 @@ def find_warnings(plan: Sequence[Evaluation]) -> Iterator[str]:
             yield f"{name} was trained on no list of {where}: its row there is a cross-set score"
         if evaluation.contender.run is not None and may_have_pretrained(evaluation.contender.run, evaluation.truth):
             yield (
-                f"nothing kept the test frames of {where} from the pretraining that {name} started from; give {where} to "
-                "pretrain_encoder as --data too, which leaves out what looks like them"
+                f"no record says that the test frames of {where} were kept from the pretraining that {name} started from; "
+                f"give {where} to pretrain_encoder as --data too, which leaves out what looks like them"
             )
 
 

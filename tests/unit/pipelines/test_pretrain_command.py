@@ -98,7 +98,7 @@ def test_what_nothing_kept_from_a_test_list_is_told(corpus, finished, tmp_path):
     images.mkdir()
     for path in (corpus / "images").iterdir():
         shutil.copy(path, images / f"u{path.name}")
-    told = "warning: nothing kept the test frames of demo from the pretraining that {} started from"
+    told = "warning: no record says that the test frames of demo were kept from the pretraining that {} started from"
     for name, data, is_told in (("alone", [images], True), ("beside", [images, corpus], False)):
         steps = ("train.steps=2", "train.validate_every=null", "objectives=[{kind: seg}]")
         command, pretrain_tiny, option, _, *others = training(corpus, tmp_path / f"pre-{name}", sets=steps)
