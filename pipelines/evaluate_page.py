@@ -13,7 +13,7 @@ HEAD = """\
 
 IoU, nIoU, Pd in percent, Fa in 1e-6; canonical scores at native size. Runs decide at the threshold their validation chose,
 classical methods by the rule named. *Mean +- half width*: Student's t, 95 %, over seeds; intervals over frames and legacy
-modes are in each detector's scores.json. *init*: the weights a run started from; what trained those is not checked here.
+modes are in each detector's scores.json. *init*: the weights a run started from; of what trained those, see the warnings.
 *Trained on*: seen from this set, by the lists in the run's record. *Near duplicate*: 32x32 correlation >= 0.95 with a frame
 outside the test lists of the set, and of the first set.
 """
