@@ -23,9 +23,10 @@ from typing import Never
 import numpy as np
 from tqdm import tqdm
 
-from pipelines.audit_report import AuditReport, check_out, write_report, write_text
+from pipelines.audit_report import REPORT_NAME, AuditReport, write_report, write_text
 from pipelines.audit_sources import AuditSource, corpus_source, store_source
 from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.output_folder import refuse_other_files
 from synth.corpora import Corpus, Fingerprints, Overlap, compare, fingerprint, open_corpus
 from synth.corpora.exposure import count_groups, expose, part_of
 from synth.corpora.grouping import count_targets, draw_validation, near_duplicate_groups
@@ -64,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(sources)
     if arguments.out is not None:
-        check_out(arguments.out)
+        refuse_other_files(arguments.out, REPORT_NAME, "an audit")
     with stop_on_signal() as stop:
         prints = _fingerprints(sources, stop)
     if stop():

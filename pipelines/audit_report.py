@@ -17,7 +17,7 @@ from synth.corpora.exposure import Exposure, GroupCount, part_of
 from synth.corpora.leakage import NearDuplicate
 from synth.errors import RefusalError
 from synth.sample import Frame
-from synth.store.files import is_vacant, write_durably
+from synth.store.files import write_durably
 
 REPORT_NAME = "audit.json"
 PICTURE_NAME = "pairs.png"
@@ -53,18 +53,6 @@ class _Shown:
     a: str
     b: str
     pair: NearDuplicate
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder that holds something else than an earlier audit, before any work.
-
-    Raises:
-        RefusalError: It does, or it is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and not is_vacant(out) and not (out / REPORT_NAME).is_file():
-        raise RefusalError(f"--out {out}: holds other files than an audit; name an empty or new folder")
 
 
 def write_report(out: Path, report: AuditReport, read: Callable[[str, str], Frame]) -> list[Path]:

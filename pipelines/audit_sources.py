@@ -73,6 +73,7 @@ def store_source(path: Path, name: str) -> AuditSource:
     store = open_store(path)
 
     def read(frame_id: str) -> tuple[Frame, str]:
+        """Return a frame without its padding, and the digest of its pixels."""
         index = int(frame_id.removeprefix("sample-"))
         rows, cols = store[index].valid_hw
         levels = np.ascontiguousarray(store.images([index])[0][:rows, :cols])

@@ -19,6 +19,7 @@ from pipelines.census_network import network_learner
 from pipelines.census_page import draw_page
 from pipelines.census_table import print_card
 from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.output_folder import refuse_other_files
 from pipelines.progress import progress_bar
 from synth.census import (
     Comparison,
@@ -31,8 +32,8 @@ from synth.census import (
     survey_frames,
 )
 from synth.census.sources import check_split
-from synth.errors import RecipeError, RefusalError
-from synth.store.files import is_vacant, write_durably, write_json
+from synth.errors import RecipeError
+from synth.store.files import write_durably, write_json
 
 CARD_NAME, PAGE_NAME = "census.json", "census.png"
 _EXTRA_S = 20  # classifiers and page, beside reading (measured; the network adds about 40 where torch is installed)
@@ -67,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_arguments(arguments)
     sets = _open_sets(arguments)
     if arguments.out is not None:
-        check_out(arguments.out)
+        refuse_other_files(arguments.out, CARD_NAME, "a card")
     if arguments.dry_run:
         return _print_plan(sets, arguments)
     with stop_on_signal() as stop:
@@ -123,18 +124,6 @@ def _open_sets(arguments: argparse.Namespace) -> list[FrameSet]:
 def _open_folder(path: Path, name: str, arguments: argparse.Namespace) -> FrameSet:
     options = {"split_list": arguments.split_list, "mask_scale": arguments.mask_scale, "max_level": arguments.max_level}
     return folder_frames(path, arguments.split, name, **options)
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder that holds something else than an earlier card, before any work.
-
-    Raises:
-        RefusalError: It does, or it is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and not is_vacant(out) and not (out / CARD_NAME).is_file():
-        raise RefusalError(f"--out {out}: holds other files than a card; name an empty or new folder")
 
 
 def _print_plan(sets: Sequence[FrameSet], arguments: argparse.Namespace) -> int:

@@ -42,6 +42,7 @@ def network_learner(seed: int) -> Learner | str:
     def learn(
         patches: npt.NDArray[np.float32], is_subject: npt.NDArray[np.bool_], held_out: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
+        """Train on the one part and return the logits of the other."""
         rng = keyed_generator(seed, Stream.CENSUS, NETWORK_INDEX)
         network = _build(torch, rng)
         _train(torch, network, _channels(patches), is_subject, rng)

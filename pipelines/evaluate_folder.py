@@ -11,6 +11,7 @@ from typing import Any
 
 from finetune.classical import create_classical
 from pipelines.evaluate_job import Job
+from pipelines.output_folder import refuse_other_files
 from pipelines.score_truth import Truth
 from synth.errors import RefusalError
 from synth.store.files import is_leftover, is_vacant, read_json, write_json
@@ -51,12 +52,9 @@ def check_folder(out: Path, about: dict[str, Any]) -> None:
     Raises:
         RefusalError: It is a file, holds other files, or an evaluation of something else; the differences go to stderr.
     """
-    if out.exists() and not out.is_dir():
-        raise RefusalError(f"--out {out}: is a file; name a folder")
-    if not out.is_dir() or is_vacant(out):
-        return
+    refuse_other_files(out, ABOUT_NAME, "an evaluation")
     if not (out / ABOUT_NAME).is_file():
-        raise RefusalError(f"--out {out}: holds other files than an evaluation; name an empty or new folder")
+        return
     found = read_json(out / ABOUT_NAME)
     begun = found.get("about") if isinstance(found, dict) else None
     differences = list(leaf_differences(begun, about))

@@ -26,13 +26,14 @@ from finetune.probes import classify_pixels, compare_neighbours, find_without_la
 from finetune.train import load_run
 from pipelines.command import EXIT_OK, Parser, run_command
 from pipelines.evaluate_trained import find_exposure, read_run
+from pipelines.output_folder import refuse_other_files
 from pipelines.score_truth import Truth
 from pretrain.runtime.distributed import resolve_device
 from pretrain.runtime.learner import use_fast_layout
 from synth.corpora import open_corpus
-from synth.errors import LeakageError, RefusalError
+from synth.errors import LeakageError
 from synth.sample import Frame
-from synth.store.files import is_vacant, write_json
+from synth.store.files import write_json
 
 RESULT_NAME = "probe.json"
 RANDOM = "random:"
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    _check_out(arguments.out)
+    refuse_other_files(arguments.out, RESULT_NAME, "a probe")
     device = resolve_device(arguments.device, asked_by="--device")
     model, about, own = _load(arguments.run, arguments.seed)
     use_fast_layout(model.to(device), device)
@@ -83,13 +84,6 @@ def _run(arguments: argparse.Namespace) -> int:
     _print_table(content)
     print(f"wrote {arguments.out / RESULT_NAME}")
     return EXIT_OK
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and not is_vacant(out) and not (out / RESULT_NAME).is_file():
-        raise RefusalError(f"--out {out}: holds other files than a {RESULT_NAME}; name an empty or new folder")
 
 
 def _load(name: str, seed: int) -> tuple[Detector, dict[str, Any], float | None]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from pretrain.runtime import StepReport
 
-COMPILING = "compiling kernels that this machine has not used yet: one to two minutes, once"
+COMPILING = "compiling kernels that this machine has not used yet: about a minute, once"
 
 
 class _OnFirstCompile(Listener):
@@ -28,7 +28,7 @@ class _OnFirstCompile(Listener):
             print(COMPILING, file=sys.stderr, flush=True)
 
     def on_end(self, event: Event) -> None:
-        pass
+        """Ignore ends: the line is about the wait that begins."""
 
 
 @contextmanager
@@ -89,6 +89,7 @@ def progress_of_training(
     with tqdm(desc=name, total=steps, unit="step", disable=None if is_shown else True) as bar:
 
         def on_step(report: StepReport) -> None:
+            """Move the bar on, and print a validation that was not printed yet."""
             bar.update(report.step - bar.n)
             bar.set_postfix(loss=f"{report.loss:.3f}", lr=f"{report.lr:.1e}", refresh=False)
             if dict(report.validation) != shown:

@@ -21,9 +21,10 @@ from typing import get_args
 from finetune.metrics import CurveTally, HseTally, LegacyTally, Mode, NativeTally
 from finetune.metrics.native import GATE_PX
 from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.output_folder import refuse_other_files
 from pipelines.progress import progress_bar
 from pipelines.score_counts import Counts, count_frames
-from pipelines.score_files import check_out, write_report
+from pipelines.score_files import SCORES_NAME, write_report
 from pipelines.score_inputs import LevelScale, Predictions, open_predictions
 from pipelines.score_report import Report, build_report, print_report
 from pipelines.score_truth import Truth
@@ -73,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     scale = LevelScale(arguments.prediction_max)
     predictions = open_predictions(arguments.predictions, truth.ids, scale, ids_file=arguments.ids, suffix=arguments.suffix)
     if arguments.out is not None:
-        check_out(arguments.out)
+        refuse_other_files(arguments.out, SCORES_NAME, "a score")
     if arguments.dry_run:
         return _print_plan(truth, predictions, counts, with_dedup=not arguments.no_dedup)
     with stop_on_signal() as stop:

@@ -19,8 +19,7 @@ from finetune.metrics.scores import finite
 from finetune.metrics.strata import Stratum
 from pipelines.score_figure import draw_curves
 from pipelines.score_report import CanonicalPart, Report
-from synth.errors import RefusalError
-from synth.store.files import is_vacant, write_durably
+from synth.store.files import write_durably
 
 SCORES_NAME = "scores.json"
 PICTURE_NAME = "curves.png"
@@ -28,18 +27,6 @@ _FRAME_HEADS = ("id", "rows", "cols", "tp", "fp", "fn", "iou", "targets", "match
 _TARGET_HEADS = ("id", "target", "area_px", "scr", "matched")
 _CURVE_HEADS = ("threshold", "pd", "fa", "num_false", "iou")
 _PIXEL_HEADS = ("score_above", "recall", "precision", "false_positive_rate_1e-6")
-
-
-def check_out(out: Path) -> None:
-    """Refuse a folder that holds something else than an earlier score, before any work.
-
-    Raises:
-        RefusalError: It does, or it is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise RefusalError(f"--out {out}: is a file; name a folder")
-    if out.is_dir() and not is_vacant(out) and not (out / SCORES_NAME).is_file():
-        raise RefusalError(f"--out {out}: holds other files than a score; name an empty or new folder")
 
 
 def write_report(out: Path, report: Report) -> list[Path]:

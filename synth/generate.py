@@ -146,6 +146,7 @@ def stream_results(
     running = as_completed(with_results=True, raise_errors=False)  # results travel with the news that they are there
 
     def submit_next() -> None:
+        """Hand the next item, where there is one, to the scheduler."""
         if should_stop():
             return
         for item in islice(todo, 1):

@@ -302,6 +302,7 @@ def _read_sequences(scan: _Scan, corpus: Corpus, threads: int) -> Iterator[tuple
     groups = list(by_sequence.values())
 
     def read(refs: list[FrameRef]) -> tuple[list[Frame], list[FileHashes], list[Windows]]:
+        """Return the frames of one sequence, their hashes and their windows."""
         frames, hashes = map(list, zip(*(corpus.read_hashed(ref) for ref in refs), strict=True))
         sizes = {frame.hw for frame in frames}
         if len(sizes) > 1:

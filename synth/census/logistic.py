@@ -60,6 +60,7 @@ def fit_logistic(features: FloatArray, labels: BoolArray) -> LogisticModel:
     weight = np.where(labels, 0.5 / np.count_nonzero(labels), 0.5 / np.count_nonzero(~labels))
 
     def loss(theta: FloatArray) -> tuple[float, FloatArray]:
+        """Return the penalised loss of weights and offset, and its gradient."""
         margin = sign * (x @ theta[:-1] + theta[-1])
         pull = -sign * weight * expit(-margin)
         value = weight @ np.logaddexp(0.0, -margin) + 0.5 * PENALTY * (theta[:-1] @ theta[:-1])

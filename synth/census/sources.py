@@ -99,6 +99,7 @@ def store_frames(path: Path, name: str | None = None) -> FrameSet:
     labelled, valid_hw = store.column("sample/labelled"), store.column("sample/valid_hw")
 
     def read(index: int) -> SourceFrame:
+        """Return a frame without its padding, with what it comes from."""
         rows, cols = valid_hw[index].tolist()
         levels = np.ascontiguousarray(store.images([index])[0][:rows, :cols])
         mask = np.ascontiguousarray(store.masks([index])[0][:rows, :cols]) if labelled[index] else None
@@ -187,6 +188,7 @@ def _store_origins(store: Store) -> Callable[[int], tuple[tuple[str, ...], bool]
     is_vague = bool(frames) and recipe["source"].get("plates") is not None
 
     def origin(index: int) -> tuple[tuple[str, ...], bool]:
+        """Return the names that a sample shares with its relatives, and whether all of it was rendered."""
         code, plate = int(codes[index]), int(plate_codes[index])
         links = [f"source:{root}:{code}"]
         if sequences[index] >= 0:

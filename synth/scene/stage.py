@@ -265,6 +265,7 @@ def _apart(sequence: SequenceConfig, spacing_px: int) -> Apart:
     """Return the rule that targets keep their distance in every frame of a sequence."""
 
     def is_apart(wish: Wish, placed: Sequence[Standing], centre: tuple[float, float]) -> bool:
+        """Tell whether a wish at this centre keeps clear of all that stand, in every frame."""
         for other in placed:
             least = reach_px(wish.model) + reach_px(other.wish.model) + spacing_px
             for frame in range(sequence.length):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines import audit_report, census, evaluate_folder, probe, score_files
+from pipelines import evaluate_folder
+from pipelines.output_folder import refuse_other_files
 from pretrain.runtime.run_dir import RunDirectory, refuse_other_run
 from synth.errors import RefusalError
 
 CHECKS = {
-    "audit": (audit_report.check_out, "audit.json"),
-    "score": (score_files.check_out, "scores.json"),
-    "census": (census.check_out, "census.json"),
-    "probe": (probe._check_out, "probe.json"),
+    "audit, score, census, probe": (lambda out: refuse_other_files(out, "scores.json", "a score"), "scores.json"),
     "evaluate": (lambda out: evaluate_folder.check_folder(out, {}), "evaluation.json"),
     "evaluate several": (evaluate_folder.check_comparison_folder, "scores.json"),
     "training": (lambda out: refuse_other_run(RunDirectory(out), {}), "recipe.json"),

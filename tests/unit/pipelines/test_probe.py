@@ -104,7 +104,7 @@ def test_faults_are_one_line(run, corpus, tmp_path):
     call("probe", "random:acm_nanno", *data).refused(2, "detector must be one of", "did you mean acm_nano")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").write_text("x")
-    call("probe", run, "--data", corpus, "--out", tmp_path / "other").refused(2, "holds other files than a probe.json")
+    call("probe", run, "--data", corpus, "--out", tmp_path / "other").refused(2, "holds other files than a probe")
     call("probe", run, "--data", corpus, "--out", tmp_path / "other" / "x").refused(2, "is a file; name a folder")
     if not torch.cuda.is_available():
         call("probe", run, *data, "--device", "cuda").refused(2, "--device must be cpu or auto where torch sees no GPU")

@@ -17,12 +17,12 @@ from pretrain.runtime.config import OptimizerConfig, ScheduleConfig
 from pretrain.runtime.distributed import World
 from pretrain.runtime.ema import ModelAverage
 from pretrain.runtime.journal import Journal
-from pretrain.runtime.learner import use_fast_layout
+from pretrain.runtime.learner import Learner, use_fast_layout
 from pretrain.runtime.optimizers import build_optimizer
 from pretrain.runtime.run_dir import RunDirectory, environment
 from pretrain.runtime.schedule import lr_factor
 from synth.errors import RefusalError, TrainingError
-from tests.support.training import ToyNet, train_toy
+from tests.support.training import ToyNet, ToyTask, toy_config, train_toy
 
 
 def test_cosine_rises_over_the_warm_up_and_ends_at_its_end():
@@ -214,3 +214,11 @@ def test_fast_layout_leaves_what_would_crash_a_cpu():
         use_fast_layout(model, torch.device("cpu"))
     assert safe.weight.is_contiguous(memory_format=torch.channels_last)
     assert all(part.weight.is_contiguous() for part in unsafe)
+
+
+@pytest.mark.parametrize(("amp", "allowed"), [("off", False), ("bf16", True)])
+def test_float32_is_not_rounded_to_tensorfloat_on_gpus(monkeypatch, amp, allowed):
+    """PyTorch's default lets convolutions of float32 round their inputs to 10 bits there."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not allowed)  # put back after the test
+    Learner(ToyTask(ToyNet(), None, None), toy_config(1, amp=amp), World(torch.device("cpu")))
+    assert torch.backends.cudnn.allow_tf32 == allowed
