@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pipelines.allocator import keep_freed_memory
+from pipelines.progress import notice_of_compiling
 from synth.errors import FoundryError, RecipeError
 
 EXIT_OK, EXIT_FAULT, EXIT_REFUSED, EXIT_VERIFICATION = 0, 1, 2, 3
@@ -58,7 +59,8 @@ def run_command(body: Callable[[argparse.Namespace], int], parser: Parser, argv:
     keep_freed_memory()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        return body(arguments)
+        with notice_of_compiling():
+            return body(arguments)
     except RecipeError as error:
         for fault in error.faults:
             print(f"error: {fault}", file=sys.stderr)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from pretrain.runtime import StepReport
 
-COMPILING = "compiling kernels that this machine has not used yet: about a minute, once"
+COMPILING = "compiling kernels that this machine has not used yet: up to about a minute, once"
 
 
 class _OnFirstCompile(Listener):
@@ -33,7 +33,7 @@ class _OnFirstCompile(Listener):
 
 @contextmanager
 def notice_of_compiling() -> Iterator[None]:
-    """Say so on stderr where kernels must be compiled within the block, which takes long and shows no bar."""
+    """Say so on stderr where this process must compile kernels within the block, which takes long and shows no bar."""
     with install_listener("numba:compile", _OnFirstCompile()):
         yield
 

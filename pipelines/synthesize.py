@@ -16,7 +16,7 @@ from pipelines.cluster import KINDS, default_workers, open_client
 from pipelines.command import EXIT_FAULT, EXIT_OK, Parser, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.estimate import Estimate, estimate_store
-from pipelines.progress import notice_of_compiling, progress_bar, progress_of_scan
+from pipelines.progress import progress_bar, progress_of_scan
 from synth.errors import NoListsError, RecipeError, RefusalError, SourceError
 from synth.generate import Outcome, generate
 from synth.noise import NoiseBank
@@ -66,14 +66,13 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         _check_target(store)
     _print_recipe(recipe)
-    with notice_of_compiling():
-        table, bank = _scan(recipe, arguments.workers)
-        plan = Plan(recipe, table.targets_per_frame())
-        root = Path(recipe.source.path).resolve() if isinstance(recipe.source, CorpusSource) and recipe.source.path else None
-        manifest = Manifest.of(recipe, table, root, bank, len(plan))
-        shards = _shard_range(arguments.shards, manifest.shape.num_shards)
-        _print_plan(table, bank, plan, manifest)
-        estimate = estimate_store(recipe, table, bank, plan, root)
+    table, bank = _scan(recipe, arguments.workers)
+    plan = Plan(recipe, table.targets_per_frame())
+    root = Path(recipe.source.path).resolve() if isinstance(recipe.source, CorpusSource) and recipe.source.path else None
+    manifest = Manifest.of(recipe, table, root, bank, len(plan))
+    shards = _shard_range(arguments.shards, manifest.shape.num_shards)
+    _print_plan(table, bank, plan, manifest)
+    estimate = estimate_store(recipe, table, bank, plan, root)
     _print_estimate(manifest, estimate, arguments.workers)
     if arguments.dry_run:
         return EXIT_OK
