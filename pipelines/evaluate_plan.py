@@ -143,7 +143,7 @@ def find_warnings(plan: Sequence[Evaluation]) -> Iterator[str]:
         if evaluation.contender.run is not None and may_have_pretrained(evaluation.contender.run, evaluation.truth):
             yield (
                 f"no record says that the test frames of {where} were kept from the pretraining that {name} started from; "
-                f"give {where} to pretrain_encoder as --data too, which leaves out what looks like them"
+                f"pretrain on a store made of its training list, or on folders with {where} among them"
             )
 
 

@@ -94,7 +94,8 @@ def may_have_pretrained(run: Run, truth: Truth) -> bool:
     init = run.result["init"]
     if truth.split != "test" or init["kind"] not in PRETRAINED:
         return False
-    return hash_ids(ref.id for ref in truth.corpus.test_frames()) not in init.get("kept_from", ())
+    kept_from = init.get("kept_from", ())
+    return kept_from is not None and hash_ids(ref.id for ref in truth.corpus.test_frames()) not in kept_from
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,14 +37,15 @@ class PretrainSources:
         pools: One for each ``--data``.
         held_out: Frames of each that never train.
         excluded: Ids of (source) frames of each left out because they look like a test frame.
-        kept_from: Hashes over the ids of the test lists that folders were kept away from, as ``hash_ids`` makes them.
+        kept_from: Hashes over the ids of the test lists that every folder and store was kept away from, as ``hash_ids`` makes
+            them; None where nothing but rendered scenes trains, which no test frame is in.
         identity: What decides the result, as JSON values: ids and pixels of folders, content hashes of stores.
     """
 
     pools: tuple[FramePool, ...]
     held_out: tuple[FramePool, ...]
     excluded: tuple[tuple[str, ...], ...]
-    kept_from: tuple[str, ...]
+    kept_from: tuple[str, ...] | None
     identity: dict[str, Any]
 
 
@@ -86,8 +87,8 @@ def open_pretrain_sources(
         excluded.append(tuple(sorted(affected)))
         counts = {"frames": len(train), "held_out": len(held), "like_test_frames": len(affected)}
         identities.append(_identity(path, corpus, pools[-1]) | counts)
-    tested = tuple(hash_ids(ref.id for ref in corpus.test_frames()) for corpus in corpora.values() if corpus.test_frames())
-    return PretrainSources(tuple(pools), tuple(kept), tuple(excluded), tested, {"train": identities, "labels": uses_labels})
+    lists = _common_lists(corpora.values(), [open_store(path) for path in paths if is_store(path)])
+    return PretrainSources(tuple(pools), tuple(kept), tuple(excluded), lists, {"train": identities, "labels": uses_labels})
 
 
 def is_store(path: Path) -> bool:
@@ -120,6 +121,19 @@ def samples_unlike_tests(store: Store) -> tuple[Indices, frozenset[str]]:
     return np.flatnonzero(~np.isin(store.column("sample/source"), codes)), alike
 
 
+def lists_kept_out(store: Store) -> frozenset[str] | None:
+    """Return the hashes over the ids of the test lists that no frame to train on, and no noise frame, is from or looks like.
+
+    None for rendered scenes without any real frame. Of plates likeness is not known, nor anything of stores from before scans
+    recorded it: no list.
+    """
+    recipe = store.manifest["recipe"]
+    is_rendered = recipe["source"]["kind"] == "scenes" and recipe["source"].get("plates") is None
+    if is_rendered and recipe["noise"]["source"] == "same":
+        return None
+    return frozenset(store.manifest["sources"]["leakage"].get("kept_from", ()))
+
+
 def pixels_sha256(pool: FramePool) -> str:
     """Return a hash over ids, levels and masks of a folder's frames, in the order of the pool."""
     digest = hashlib.sha256()
@@ -128,6 +142,14 @@ def pixels_sha256(pool: FramePool) -> str:
         digest.update(f"{frame.id} {frame.max_level} {hash_pixels(frame.levels)} ".encode())
         digest.update(b"" if frame.mask is None else hash_pixels(frame.mask).encode())
     return digest.hexdigest()
+
+
+def _common_lists(corpora: Collection[Corpus], stores: Sequence[Store]) -> tuple[str, ...] | None:
+    """Return what ``PretrainSources.kept_from`` says; folders were compared with the test lists of all of them."""
+    parts = [found for store in stores if (found := lists_kept_out(store)) is not None]
+    if corpora:
+        parts.append(frozenset(hash_ids(ref.id for ref in corpus.test_frames()) for corpus in corpora if corpus.test_frames()))
+    return tuple(sorted(frozenset.intersection(*parts))) if parts else None
 
 
 def _open(path: Path, config: PretrainData) -> Corpus:

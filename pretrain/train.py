@@ -137,7 +137,7 @@ def _conclude(
     run: RunDirectory,
     validation: Mapping[str, float],
     identity: Mapping[str, Any],
-    kept_from: tuple[str, ...],
+    kept_from: tuple[str, ...] | None,
 ) -> dict[str, Any]:
     """Write the last weights of the network, without what its objectives added, and how the run ended."""
     state = run.checkpoints.newest() or {}
@@ -150,7 +150,7 @@ def _conclude(
         "kind": "lneg" if settings.uses_labels else "ssl",
         "objectives": list(settings.kinds),
         "labels": settings.uses_labels,
-        "kept_from": list(kept_from),
+        "kept_from": None if kept_from is None else list(kept_from),
     }
     content: dict[str, Any] = {
         "format": 1,

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from synth.canvas import resize_frame
 from synth.corpora import Corpus, FileHashes, FrameRef, open_corpus, open_training_part, require_known_tests
 from synth.corpora.leakage import NEAR_DUPLICATE_NCC, near_duplicates, thumbnail
+from synth.corpora.lists import hash_ids
 from synth.errors import LeakageError, SourceError
 from synth.legacy import boxes_around, keep_last_window, read_centres
 from synth.noise import NoiseBank, Reservoir, Windows, accept_windows
@@ -235,6 +236,7 @@ def _note_leakage(scan: _Scan, corpus: Corpus, guard: _Guard, thumbs: npt.NDArra
     scan.leakage = {
         "criterion": f"32x32 normalised cross-correlation >= {NEAR_DUPLICATE_NCC}",
         "split": corpus.split, "split_list": corpus.split_list, "layout": corpus.layout, "num_test_frames": len(guard.ids),
+        "kept_from": [hash_ids(guard.ids)] if guard.ids else [],
         "near_duplicates_of_test": [[scan.records[i]["id"], guard.ids[j], round(ncc, 4)] for i, j, ncc in pairs],
         "test_in_other_lists": sorted(corpus.foreign_test_ids()),
     }  # fmt: skip

@@ -19,8 +19,10 @@ from pipelines.config import load_recipe, recipe_names  # noqa: E402
 from pipelines.pretrain_recipe import PretrainRecipe  # noqa: E402
 from pretrain.order import Partition  # noqa: E402
 from pretrain.runtime.weights import read_weights  # noqa: E402
-from tests.support.builders import scene, write_corpus  # noqa: E402
+from synth.store.finalize import finalize_store  # noqa: E402
+from tests.support.builders import recipe_of, scene, write_corpus  # noqa: E402
 from tests.support.cli import call, ended, started, wait_until  # noqa: E402
+from tests.support.stores import begun_store, small_recipe, write_shards  # noqa: E402
 
 NETWORK = ("detector.backbone.widths=[4, 8]", "detector.backbone.blocks=[1, 1]")
 TINY = (
@@ -93,13 +95,29 @@ def test_a_collapse_is_told(corpus, tmp_path, kind, trains_decoder):
 
 
 def test_what_nothing_kept_from_a_test_list_is_told(corpus, finished, tmp_path):
-    """Unlabelled copies of the test frames pretrain a network; only with the labelled folder beside them are they left out."""
+    """Unlabelled copies of the test frames pretrain a network; only with the labelled folder beside them are they left out.
+
+    A store of the training list was kept from them, too, and scenes hold no real frame.
+    """
     images = tmp_path / "pile"
     images.mkdir()
     for path in (corpus / "images").iterdir():
         shutil.copy(path, images / f"u{path.name}")
+    store, scenes = tmp_path / "own.zarr", tmp_path / "scenes.zarr"
+    begun_store(store, small_recipe(corpus, split="train"), corpus)
+    source = {"kind": "scenes", "num_frames": 6, "frame_hw": (64, 64), "targets": {"empty_share": 0}}
+    begun_store(scenes, recipe_of(source=source, num_synthetic=0), None)
+    for path in (store, scenes):
+        write_shards(path)
+        finalize_store(path)
     told = "warning: no record says that the test frames of demo were kept from the pretraining that {} started from"
-    for name, data, is_told in (("alone", [images], True), ("beside", [images, corpus], False)):
+    cases = {
+        "alone": ([images], True),
+        "beside": ([images, corpus], False),
+        "store": ([store], False),
+        "scenes": ([scenes], False),
+    }
+    for name, (data, is_told) in cases.items():
         steps = ("train.steps=2", "train.validate_every=null", "objectives=[{kind: seg}]")
         command, pretrain_tiny, option, _, *others = training(corpus, tmp_path / f"pre-{name}", sets=steps)
         assert call(command, pretrain_tiny, option, *data, *others).rc == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +14,13 @@ from finetune.recipe import DataConfig
 from finetune.sources import open_sources
 from pretrain.frames import open_pool
 from pretrain.settings import PretrainData, PretrainSettings
-from pretrain.sources import open_pretrain_sources
+from pretrain.sources import lists_kept_out, open_pretrain_sources
 from pretrain.unlabelled import DoubtConfig, part_of, without_labels
+from synth.corpora.lists import hash_ids
 from synth.errors import LeakageError, SourceError
-from tests.support.builders import scene, write_corpus, write_mini_corpus
-from tests.support.stores import finished_store
+from synth.store.finalize import finalize_store
+from tests.support.builders import CORPUS_SPLITS, recipe_of, scene, write_corpus, write_mini_corpus
+from tests.support.stores import begun_store, finished_store, write_shards
 
 CPU = torch.device("cpu")
 
@@ -48,6 +52,42 @@ def test_another_folder_is_held_against_the_same_test_list(corpus, tmp_path):
     other = write_corpus(tmp_path / "other", [replace(frame, id=f"o{frame.id}", mask=None) for frame in frames])
     found = opened(corpus, other)
     assert found.excluded[1] == ("ot",) and {*found.pools[1].ids, *found.held_out[1].ids} == {"ox", "oy", "oz"}
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    """A store of scenes without a real frame."""
+    source = {"kind": "scenes", "num_frames": 4, "frame_hw": (64, 64), "targets": {"empty_share": 0}}
+    path = tmp_path / "rendered.zarr"
+    begun_store(path, recipe_of(source=source, num_synthetic=0), None)
+    write_shards(path)
+    finalize_store(path)
+    return path
+
+
+def test_a_test_list_counts_as_kept_out_where_every_source_was_kept_from_it(corpus, rendered, tmp_path):
+    store = finished_store(tmp_path)
+    folder, own, other = tmp_path / "corpus", hash_ids(CORPUS_SPLITS["test"]), hash_ids(("t",))
+    lists = {name: opened(*paths, split="trainval").kept_from for name, paths in {
+        "folder": [corpus], "folders": [corpus, folder], "store": [store], "its folder": [store, folder],
+        "folder of others": [store, corpus], "all": [store, corpus, folder], "with scenes": [rendered, store],
+        "scenes": [rendered],
+    }.items()}  # fmt: skip
+    assert lists == {
+        "folder": (other,), "folders": tuple(sorted((own, other))), "store": (own,), "its folder": (own,),
+        "folder of others": (), "all": (own,), "with scenes": (own,), "scenes": None,
+    }  # fmt: skip
+
+
+def test_what_a_store_does_not_say_was_not_kept_out(tmp_path):
+    """Neither one without lists, nor one with real plates, nor one from before scans recorded it."""
+    store = finished_store(tmp_path)
+    manifest = json.loads((store / "manifest.json").read_text())
+    for change in ({"leakage": {}}, {"leakage": manifest["sources"]["leakage"] | {"kept_from": []}}):
+        (store / "manifest.json").write_text(json.dumps(manifest | {"sources": manifest["sources"] | change}))
+        assert opened(store, split="trainval").kept_from == ()
+    plates = manifest["recipe"] | {"source": {"kind": "scenes", "plates": {"path": "x"}}}
+    assert lists_kept_out(SimpleNamespace(manifest={"recipe": plates, "sources": {"leakage": {}}})) == frozenset()
 
 
 def test_test_frames_are_refused_by_name(corpus):
