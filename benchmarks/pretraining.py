@@ -3,7 +3,8 @@
 Frames of NUAA-SIRST, resident. A step is taken apart from outside: its batch is fetched, composed, and trained on, each timed for
 itself; the network's part is what the same calls of the network take with the mean of its outputs for a loss. What is left of the
 training is the objective's own: heads, points, targets, losses. On a CPU times are CPU seconds and only the nano network is
-measured; on a GPU they are seconds of wall time between synchronisations.
+measured; on a GPU they are seconds of wall time between synchronisations. What keeps a GPU waiting are many small kernels, so the
+operators that compute are counted too, on any device.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from harness import Benchmark, Clock, sirst_folder
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from finetune.detectors import build_detector
 from pipelines.config import load_recipe
@@ -62,6 +64,11 @@ def main() -> int:
     bench.section(f"{RECIPE[device.type]}, {num_steps} steps of {batch} views on {device.type}: medians of each part of a step")
     for name, kinds in MIXTURES.items():
         add_row(bench, name, measured(kinds, pool, num_steps, device), batch, device)
+    bench.section("operators started in a step that compute something: on a GPU a kernel each, or more")
+    for name, kinds in MIXTURES.items():
+        counts = counted(kinds, pool, device)
+        step = sum(counts.values())
+        bench.row(name, 100.0 * (1.0 - counts["network"] / step), "% of step", **{part: counts[part] for part in PARTS})
     if device.type == "cpu":
         bench.section("on a GPU")
         bench.missing("views, composing and objectives", "% of step", GOAL, "not yet run on a GPU")
@@ -81,6 +88,24 @@ def add_row(bench: Benchmark, name: str, parts: Mapping[str, float], batch: int,
 
 def measured(kinds: tuple[str, ...], pool: FramePool, num_steps: int, device: torch.device) -> dict[str, float]:
     """Return the median seconds of :data:`PARTS` in a step of some objectives, and ``wall``, wall time of the whole step."""
+    times = _Times(device)
+    do_steps(kinds, pool, num_steps, device, times)
+    found = times.medians()
+    own = max(found.pop("training") - found["network"], 0.0)
+    wall = times.wall("views") + times.wall("composing") + times.wall("training")
+    return dict(zip(PARTS, (found["views"], found["composing"], own, found["network"]), strict=True)) | {"wall": wall}
+
+
+def counted(kinds: tuple[str, ...], pool: FramePool, device: torch.device) -> dict[str, int]:
+    """Return how many operators that compute each of :data:`PARTS` starts in a step of some objectives."""
+    counts = _Operators()
+    do_steps(kinds, pool, 1, device, counts)
+    found = counts.by_part
+    return found | {"objective": found.pop("training") - found["network"]}
+
+
+def do_steps(kinds: tuple[str, ...], pool: FramePool, num_steps: int, device: torch.device, meter: _Times | _Operators) -> None:
+    """Do steps of some objectives under a meter, which forgets the first."""
     chosen = ", ".join(f"{{kind: {kind}}}" for kind in kinds)
     recipe = load_recipe(RECIPE[device.type], PretrainRecipe, [f"objectives=[{chosen}]"], stage="pretrain")
     seen = pool if recipe.uses_labels else without_labels(pool, recipe.doubt)
@@ -90,21 +115,20 @@ def measured(kinds: tuple[str, ...], pool: FramePool, num_steps: int, device: to
     model = PretrainModel(build_detector(recipe.detector), recipe.objectives).to(device).train()
     use_fast_layout(model, device)
     optimizer = build_optimizer(model, recipe.train.optimizer)
-    batches, times = feed.batches(0, Partition(recipe.train.batch)), _Times(device)
+    if isinstance(meter, _Operators):
+        for group in optimizer.param_groups:
+            group["foreach"] = True  # as on a GPU; on a CPU tensors are updated one by one
+    batches = feed.batches(0, Partition(recipe.train.batch))
     for number in range(num_steps + 1):
         with torch.no_grad():
-            batch = times.of("views", partial(next, batches))
-            composed = times.of("composing", partial(composer.compose, batch))
+            batch = meter.of("views", partial(next, batches))
+            composed = meter.of("composing", partial(composer.compose, batch))
         with recorded_calls(model) as calls:
-            objective = times.of("training", partial(train_step, model, optimizer, composed, number, device))
+            objective = meter.of("training", partial(train_step, model, optimizer, composed, number, device))
         assert np.isfinite(objective)
-        times.of("network", partial(replay, model, optimizer, calls, device))
+        meter.of("network", partial(replay, model, optimizer, calls, device))
         if number == 0:
-            times.forget()  # the first step warms up
-    found = times.medians()
-    own = max(found.pop("training") - found["network"], 0.0)
-    wall = times.wall("views") + times.wall("composing") + times.wall("training")
-    return dict(zip(PARTS, (found["views"], found["composing"], own, found["network"]), strict=True)) | {"wall": wall}
+            meter.forget()
 
 
 def train_step(model: nn.Module, optimizer: Any, composed: Composed, number: int, device: torch.device) -> float:
@@ -201,6 +225,34 @@ class _Times:
         if self.device.type == "cuda":
             return {part: self.wall(part) for part in self._clocks}
         return {part: float(np.median([clock.cpu_s for clock in clocks])) for part, clocks in self._clocks.items()}
+
+
+@dataclass(slots=True)
+class _Operators:
+    """Counts of what the parts of a step start, views of tensors and empty ones left out."""
+
+    by_part: dict[str, int] = field(default_factory=dict)
+
+    def of(self, part: str, work: Callable[[], _T]) -> _T:
+        with _Counting() as counting:
+            result = work()
+        self.by_part[part] = self.by_part.get(part, 0) + counting.num_operators
+        return result
+
+    def forget(self) -> None:
+        self.by_part.clear()
+
+
+class _Counting(TorchDispatchMode):
+    """Counts operators while it lasts, those of backward passes among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_operators = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.num_operators += not (func.is_view or func.overloadpacket.__name__.startswith("empty"))
+        return func(*args, **(kwargs or {}))
 
 
 if __name__ == "__main__":

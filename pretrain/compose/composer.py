@@ -23,7 +23,6 @@ from pretrain.compose.config import InsertionConfig
 from pretrain.compose.noise import NoiseWindows
 from pretrain.compose.plan import InsertionPlan, Kind, plan_insertions
 from pretrain.compose.stamps import (
-    BODY_CORE_PX,
     REACH_PX,
     bar_stamps,
     blobs,
@@ -81,15 +80,16 @@ class Composer:
         drawn = self._insert(images, batch, plan)
         noise = self._grain(batch)
         inserted = (drawn.images_BHW + noise).clamp(0.0, 1.0)
+        first, *others = self._views(inserted, (drawn.twins_BHW + noise).clamp(0.0, 1.0), batch)
         doubtful = (batch.masks_B1HW[:, 0] > 0) & ~batch.is_labelled_B[:, None, None]
         ignored = doubtful & ~_grown(drawn.masks_BHW)
         return Composed(
             batch=batch,
             seed=self._seed,
             images_B1HW=inserted[:, None],
-            first_B1HW=self._view(inserted, batch, 0)[:, None],
-            second_B1HW=self._second(inserted, batch, drawn.turns_B3) if self._pairs else None,
-            twins_B1HW=self._view((drawn.twins_BHW + noise).clamp(0.0, 1.0), batch, 0)[:, None] if self._pairs else None,
+            first_B1HW=first,
+            second_B1HW=turn_views(others[0], drawn.turns_B3) if self._pairs else None,
+            twins_B1HW=others[1] if self._pairs else None,
             masks_B1HW=drawn.masks_BHW[:, None],
             valid_B1HW=batch.valid_B1HW & ~ignored[:, None],
             ignored_B1HW=ignored[:, None],
@@ -114,10 +114,13 @@ class Composer:
         ground = images + blobs(centres, sigma, height * is_blob, (images.shape[1], images.shape[2]))
         is_moved = _tensor(plan.kinds == Kind.MOVED, device)
         scale = torch.where(is_moved, is_used.float(), height)[:, :, None, None]
+        layers = (ground, torch.zeros_like(images), *([ground] if self._pairs else ()))
+        added = (stamps * scale, masks * is_used[:, :, None, None], *([twins * scale] if self._pairs else ()))
+        pasted, marks, *others = paste(torch.stack(layers, 1), torch.stack(added, 1), middle).unbind(1)
         return _Inserted(
-            images_BHW=paste(ground, stamps * scale, middle),
-            twins_BHW=paste(ground, twins * scale, middle) if self._pairs else ground,
-            masks_BHW=paste(torch.zeros_like(images), masks * is_used[:, :, None, None], middle).clamp(max=1.0),
+            images_BHW=pasted,
+            twins_BHW=others[0] if self._pairs else ground,
+            masks_BHW=marks.clamp(max=1.0),
             centres_BS2=centres,
             kinds_BS=_tensor(plan.kinds, device),
             is_used_BS=is_used,
@@ -146,13 +149,16 @@ class Composer:
         here = squares_BSPP.flatten(0, 1)
         there = cut_squares(images, _tensor(plan.from_rc.astype(np.int64), device)).flatten(0, 1)
         profiles, is_body = self._profiles(plan, device), _tensor(plan.is_body.ravel(), device)
+        is_mixed = (plan.kinds == Kind.SHUFFLED) | (self._pairs & (plan.kinds == Kind.TARGET))
+        at = _tensor(np.flatnonzero(is_mixed), device)
+        mixed = profiles.index_copy(0, at, shuffled(profiles[at], keys[at], is_body[at]))
         makers: dict[Kind, Callable[[Tensor], Tensor]] = {
             Kind.TARGET: lambda at: profiles[at],
             Kind.STREAK: lambda at: profiles[at],
             Kind.PIXEL: lambda at: pixel_stamps(len(at), device),
             Kind.NOISE: lambda at: noise_stamps(profiles[at], keys[at]),
             Kind.MOVED: lambda at: _blended(profiles[at], here[at], there[at]),
-            Kind.SHUFFLED: lambda at: _shuffled(profiles[at], keys[at], is_body[at]),
+            Kind.SHUFFLED: lambda at: mixed[at],
         }
         stamps = torch.zeros_like(profiles)
         for kind, make in makers.items():
@@ -160,7 +166,7 @@ class Composer:
             stamps[at] = make(at)
         is_target = _tensor((plan.kinds == Kind.TARGET).ravel(), device)[:, None, None]
         masks = (is_target & (stamps >= _floats(plan.level, device).flatten()[:, None, None])).float()
-        twins = torch.where(is_target, _shuffled(stamps, keys, is_body), stamps) if self._pairs else stamps
+        twins = torch.where(is_target, mixed, stamps)
         return stamps.view(shape), twins.view(shape), masks.view(shape)
 
     def _profiles(self, plan: InsertionPlan, device: torch.device) -> Tensor:
@@ -186,12 +192,13 @@ class Composer:
         keys = normal_keys(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE + 1)).to(device, non_blocking=True)
         return _floats(sigma, device)[:, None, None] * keyed_normals(keys, hw)
 
-    def _view(self, images_BHW: Tensor, batch: Batch, number: int) -> Tensor:
-        """Return one of the two radiometric views."""
-        return change_levels(images_BHW, self._config.radiometry, self._seed, Stream.RADIOMETRY, 2 * batch.positions + number)
-
-    def _second(self, images_BHW: Tensor, batch: Batch, turns_B3: Tensor) -> Tensor:
-        return turn_views(self._view(images_BHW, batch, 1)[:, None], turns_B3)
+    def _views(self, images_BHW: Tensor, twins_BHW: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the first radiometric view and, with pairs, the second one and the first of the twins, (B, 1, H, W)."""
+        parts = ((images_BHW, 0), (images_BHW, 1), (twins_BHW, 0))[: 3 if self._pairs else 1]
+        positions = np.concatenate([2 * batch.positions + number for _, number in parts])
+        images = torch.cat([part for part, _ in parts])
+        views = change_levels(images, self._config.radiometry, self._seed, Stream.RADIOMETRY, positions)
+        return views[:, None].chunk(len(parts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,12 +212,6 @@ class _Inserted:
     kinds_BS: Tensor
     is_used_BS: Tensor
     turns_B3: Tensor
-
-
-def _shuffled(stamps_NPP: Tensor, keys_N: Tensor, is_body_N: Tensor) -> Tensor:
-    """Return stamps whose pixels changed places, over a wider core in bodies."""
-    bodies = shuffled(stamps_NPP, keys_N, BODY_CORE_PX)
-    return torch.where(is_body_N[:, None, None], bodies, shuffled(stamps_NPP, keys_N))
 
 
 def _blended(profiles_NPP: Tensor, here_NPP: Tensor, there_NPP: Tensor) -> Tensor:

@@ -31,18 +31,24 @@ def find_peaks(contrast_BHW: Tensor, allowed_BHW: Tensor, count: int, apart_px: 
     Returns:
         Rows and columns, int64 (B, count, 2), and which of them exist, bool (B, count).
     """
-    height, width = contrast_BHW.shape[1:]
+    num, height, width = contrast_BHW.shape
     left = torch.where(allowed_BHW, contrast_BHW, -1.0)
-    places, found = [], []
+    down, across = (_squared_gaps(size, left.device) for size in (height, width))
+    highest, at = [left.new_empty(num, 0)], [torch.empty(num, 0, dtype=torch.int64, device=left.device)]
     for _ in range(count):
-        highest, at = left.flatten(1).max(1)
-        place_B2 = torch.stack([at // width, at % width], 1)
-        left = torch.where(discs(place_B2[:, None], (height, width), apart_px), -1.0, left)
-        places.append(place_B2)
-        found.append(highest >= 0)
-    if not places:
-        return torch.zeros(len(left), 0, 2, dtype=torch.int64, device=left.device), left.new_zeros(len(left), 0, dtype=torch.bool)
-    return torch.stack(places, 1), torch.stack(found, 1)
+        value_B1, index_B1 = left.flatten(1).max(1, keepdim=True)
+        is_near = down[index_B1 // width].mT + across[index_B1 % width] <= apart_px**2
+        left = torch.where(is_near, -1.0, left)
+        highest.append(value_B1)
+        at.append(index_B1)
+    places = torch.cat(at, 1)
+    return torch.stack([places // width, places % width], 2), torch.cat(highest, 1) >= 0
+
+
+def _squared_gaps(size: int, device: torch.device) -> Tensor:
+    """Return the squared distance between any two of so many places in a line, int64."""
+    places = torch.arange(size, device=device)
+    return (places[:, None] - places) ** 2
 
 
 def discs(centres_BN2: Tensor, hw: tuple[int, int], radius_px: float) -> Tensor:

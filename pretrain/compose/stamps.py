@@ -44,13 +44,13 @@ def gaussian_stamps(offset_N2: Tensor, sigmas_N2: Tensor, angle_N: Tensor) -> Te
     slope, spread = covariance / var_row, torch.sqrt(var_col - covariance**2 / var_row)
     steps = torch.arange(-REACH_PX, REACH_PX + 1, device=offset_N2.device, dtype=torch.float32)
     edges = torch.arange(-REACH_PX, REACH_PX + 2, device=offset_N2.device, dtype=torch.float32) - 0.5
-    total = torch.zeros(len(offset_N2), SIDE_PX, SIDE_PX, device=offset_N2.device)
-    for node, weight in _NODES:
-        rows_NP = steps + node - offset_N2[:, :1]
-        density_NP = weight * torch.exp(-0.5 * rows_NP**2 / var_row[:, None])
-        middle_NP = offset_N2[:, 1:] + slope[:, None] * rows_NP
-        scaled = (edges - middle_NP[:, :, None]) / (spread * 2**0.5)[:, None, None]
-        total += density_NP[:, :, None] * torch.erf(scaled).diff(dim=2)
+    node, weight = torch.tensor(_NODES).to(offset_N2.device, non_blocking=True).T[..., None]
+    rows_N3P = steps + node - offset_N2[:, :1, None]
+    density_N3P = weight * torch.exp(-0.5 * rows_N3P**2 / var_row[:, None, None])
+    middle_N3P = offset_N2[:, 1:, None] + slope[:, None, None] * rows_N3P
+    scaled = (edges - middle_N3P[..., None]) / (spread * 2**0.5)[:, None, None, None]
+    first, second, third = (density_N3P[..., None] * torch.erf(scaled).diff(dim=3)).unbind(1)
+    total: Tensor = first + second + third
     return total / total.amax((1, 2), keepdim=True)
 
 
@@ -105,13 +105,19 @@ def noise_stamps(envelope_NPP: Tensor, keys_N: Tensor) -> Tensor:
     return noise / noise.abs().amax((1, 2), keepdim=True)
 
 
-def shuffled(stamps_NPP: Tensor, keys_N: Tensor, core_px: int = CORE_PX) -> Tensor:
-    """Return stamps whose middle pixels (``core_px`` squared) changed places: the same energy without the shape."""
-    first, last = REACH_PX - core_px // 2, REACH_PX + core_px // 2 + 1
+def shuffled(stamps_NPP: Tensor, keys_N: Tensor, is_body_N: Tensor) -> Tensor:
+    """Return stamps whose middle pixels changed places, over a wider core in bodies: the same energy without the shape."""
+    draws = keyed_normals(keys_N, (BODY_CORE_PX, BODY_CORE_PX)).flatten(1)
+    bodies, points = (_reordered(stamps_NPP, draws[:, : side**2], side) for side in (BODY_CORE_PX, CORE_PX))
+    return torch.where(is_body_N[:, None, None], bodies, points)
+
+
+def _reordered(stamps_NPP: Tensor, draws_NE: Tensor, side_px: int) -> Tensor:
+    """Return stamps whose middle pixels stand in the order of as many draws."""
+    first, last = REACH_PX - side_px // 2, REACH_PX + side_px // 2 + 1
     core = stamps_NPP[:, first:last, first:last]
-    order = keyed_normals(keys_N, (core_px, core_px)).flatten(1).argsort(dim=1, stable=True)
     result = stamps_NPP.clone()
-    result[:, first:last, first:last] = core.flatten(1).gather(1, order).view_as(core)
+    result[:, first:last, first:last] = core.flatten(1).gather(1, draws_NE.argsort(dim=1, stable=True)).view_as(core)
     return result
 
 
@@ -141,23 +147,23 @@ def cut_squares(images_BHW: Tensor, middle_BS2: Tensor) -> Tensor:
     return padded.flatten(1).gather(1, cells.flatten(1)).view(*middle_BS2.shape[:2], SIDE_PX, SIDE_PX)
 
 
-def paste(images_BHW: Tensor, stamps_BSPP: Tensor, middle_BS2: Tensor) -> Tensor:
-    """Return views with the stamps of their slots added; what reaches over the border is cut off.
+def paste(layers_BCHW: Tensor, stamps_BCSPP: Tensor, middle_BS2: Tensor) -> Tensor:
+    """Return views with the stamps of their slots added, each of several layers its own; what reaches over the border is cut off.
 
     Slot after slot, so that no two sums meet at a pixel and the result is the same on every device and run.
 
     Args:
-        images_BHW: float32.
-        stamps_BSPP: float32; 0 adds nothing.
+        layers_BCHW: float32, C layers of each view.
+        stamps_BCSPP: float32; 0 adds nothing.
         middle_BS2: int64, row and column of the pixel under the middle of each stamp.
     """
-    height, width = images_BHW.shape[1:]
-    padded = functional.pad(images_BHW, (REACH_PX,) * 4)
-    flat, cells = padded.flatten(1), _cells(middle_BS2, padded.shape[2]).flatten(2)
-    for slot in range(stamps_BSPP.shape[1]):
-        flat = flat.scatter_add(1, cells[:, slot], stamps_BSPP[:, slot].flatten(1))
-    inner = flat.view_as(padded)[:, REACH_PX : REACH_PX + height, REACH_PX : REACH_PX + width]
-    return inner.contiguous()
+    num_layers, height, width = layers_BCHW.shape[1:]
+    padded = functional.pad(layers_BCHW, (REACH_PX,) * 4)
+    cells = _cells(middle_BS2, padded.shape[3])[:, None].expand(-1, num_layers, -1, -1)
+    flat, stamps = padded.flatten(2), stamps_BCSPP.flatten(3)
+    for slot in range(stamps.shape[2]):
+        flat = flat.scatter_add(2, cells[:, :, slot], stamps[:, :, slot])
+    return flat.view_as(padded)[..., REACH_PX : REACH_PX + height, REACH_PX : REACH_PX + width]
 
 
 def _cells(middle_BS2: Tensor, width: int) -> Tensor:
