@@ -80,7 +80,8 @@ class Composer:
         drawn = self._insert(images, batch, plan)
         noise = self._grain(batch)
         inserted = (drawn.images_BHW + noise).clamp(0.0, 1.0)
-        first, *others = self._views(inserted, (drawn.twins_BHW + noise).clamp(0.0, 1.0), batch)
+        twins = None if drawn.twins_BHW is None else (drawn.twins_BHW + noise).clamp(0.0, 1.0)
+        first, second, changed_twins = self._views(inserted, twins, batch)
         doubtful = (batch.masks_B1HW[:, 0] > 0) & ~batch.is_labelled_B[:, None, None]
         ignored = doubtful & ~_grown(drawn.masks_BHW)
         return Composed(
@@ -88,8 +89,8 @@ class Composer:
             seed=self._seed,
             images_B1HW=inserted[:, None],
             first_B1HW=first,
-            second_B1HW=turn_views(others[0], drawn.turns_B3) if self._pairs else None,
-            twins_B1HW=others[1] if self._pairs else None,
+            second_B1HW=None if second is None else turn_views(second, drawn.turns_B3),
+            twins_B1HW=changed_twins,
             masks_B1HW=drawn.masks_BHW[:, None],
             valid_B1HW=batch.valid_B1HW & ~ignored[:, None],
             ignored_B1HW=ignored[:, None],
@@ -114,12 +115,13 @@ class Composer:
         ground = images + blobs(centres, sigma, height * is_blob, (images.shape[1], images.shape[2]))
         is_moved = _tensor(plan.kinds == Kind.MOVED, device)
         scale = torch.where(is_moved, is_used.float(), height)[:, :, None, None]
-        layers = (ground, torch.zeros_like(images), *([ground] if self._pairs else ()))
-        added = (stamps * scale, masks * is_used[:, :, None, None], *([twins * scale] if self._pairs else ()))
-        pasted, marks, *others = paste(torch.stack(layers, 1), torch.stack(added, 1), middle).unbind(1)
+        layers = [(ground, stamps * scale), (torch.zeros_like(images), masks * is_used[:, :, None, None])]
+        layers += [(ground, twins * scale)] if self._pairs else []
+        grounds, added = (torch.stack(part, 1) for part in zip(*layers, strict=True))
+        pasted, marks, *others = paste(grounds, added, middle).unbind(1)
         return _Inserted(
             images_BHW=pasted,
-            twins_BHW=others[0] if self._pairs else ground,
+            twins_BHW=others[0] if others else None,
             masks_BHW=marks.clamp(max=1.0),
             centres_BS2=centres,
             kinds_BS=_tensor(plan.kinds, device),
@@ -192,13 +194,17 @@ class Composer:
         keys = normal_keys(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE + 1)).to(device, non_blocking=True)
         return _floats(sigma, device)[:, None, None] * keyed_normals(keys, hw)
 
-    def _views(self, images_BHW: Tensor, twins_BHW: Tensor, batch: Batch) -> tuple[Tensor, ...]:
-        """Return the first radiometric view and, with pairs, the second one and the first of the twins, (B, 1, H, W)."""
-        parts = ((images_BHW, 0), (images_BHW, 1), (twins_BHW, 0))[: 3 if self._pairs else 1]
-        positions = np.concatenate([2 * batch.positions + number for _, number in parts])
-        images = torch.cat([part for part, _ in parts])
-        views = change_levels(images, self._config.radiometry, self._seed, Stream.RADIOMETRY, positions)
-        return views[:, None].chunk(len(parts))
+    def _views(
+        self, images_BHW: Tensor, twins_BHW: Tensor | None, batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor] | tuple[Tensor, None, None]:
+        """Return two radiometric views and the first one of the twins, (B, 1, H, W); without twins the first view alone."""
+        settings, places = (self._config.radiometry, self._seed, Stream.RADIOMETRY), 2 * batch.positions
+        if twins_BHW is None:
+            return change_levels(images_BHW, *settings, places)[:, None], None, None
+        images = torch.cat([images_BHW, images_BHW, twins_BHW])  # in one go: on a GPU the number of kernels counts
+        changed = change_levels(images, *settings, np.concatenate([places, places + 1, places]))
+        first, second, twins = changed[:, None].chunk(3)
+        return first, second, twins
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +212,7 @@ class _Inserted:
     """What insertion makes of the views of a batch; attributes as those of :class:`Composed`."""
 
     images_BHW: Tensor
-    twins_BHW: Tensor
+    twins_BHW: Tensor | None
     masks_BHW: Tensor
     centres_BS2: Tensor
     kinds_BS: Tensor

@@ -1,4 +1,4 @@
-"""A hand-made corpus and a finished store of it."""
+"""A hand-made corpus and a finished store of it, and what the runs of a made-up study record."""
 
 from __future__ import annotations
 
@@ -19,3 +19,21 @@ def small_store(tmp_path_factory) -> Path:
 def small_corpus(small_store) -> Path:
     """The corpus of the store: 4 frames with 7 targets in trainval, 1 in test; not to be changed."""
     return small_store.parent / "corpus"
+
+
+@pytest.fixture(scope="module")
+def tests():
+    """What every run of :mod:`tests.support.studies` records, by its cell."""
+    from pipelines.scale_cells import cells_of
+    from tests.support.studies import FRAMES, RECIPE, record
+
+    return {cell: record(cell) for cell in cells_of(RECIPE, FRAMES)}
+
+
+@pytest.fixture(scope="module")
+def groups(tests):
+    """The same, place by place."""
+    from pipelines.scale_table import groups_of
+    from tests.support.studies import FRAMES, RECIPE
+
+    return tuple(groups_of(RECIPE, FRAMES, tests))

@@ -10,21 +10,10 @@ pytest.importorskip("torch")
 
 from finetune.metrics.intervals import holm
 from pipelines import scale_findings
-from pipelines.scale_cells import cells_of
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirm, confirmation_cells, places
 from pipelines.scale_page import page_of
 from pipelines.scale_table import groups_of
 from tests.support.studies import FRAMES, RECIPE, record
-
-
-@pytest.fixture(scope="module")
-def tests():
-    return {cell: record(cell) for cell in cells_of(RECIPE, FRAMES)}
-
-
-@pytest.fixture(scope="module")
-def groups(tests):
-    return tuple(groups_of(RECIPE, FRAMES, tests))
 
 
 def test_validation_chooses_count_and_arm(groups):

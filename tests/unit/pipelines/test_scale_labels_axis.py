@@ -25,16 +25,6 @@ from pipelines.scale_tasks import loss_slope
 from tests.support.studies import FRAMES, RECIPE, SIZES, iou_of, record
 
 
-@pytest.fixture(scope="module")
-def tests():
-    return {cell: record(cell) for cell in cells_of(RECIPE, FRAMES)}
-
-
-@pytest.fixture(scope="module")
-def groups(tests):
-    return tuple(groups_of(RECIPE, FRAMES, tests))
-
-
 def test_grid_is_complete_and_whole_seeds_come_first(tests, groups):
     cells = list(tests)
     assert len(cells) == 2 * 5 * 3 * 5 and len(groups) == 2 * 5 * 3
