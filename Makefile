@@ -13,7 +13,7 @@ WORKERS ?= 2
 demo: $(VENV)/base
 	@mkdir -p out
 	$(BIN)/python -m pipelines.synthesize demo --out out/demo.zarr
-	$(BIN)/python -m pipelines.preview out/demo.zarr --out out/demo.png
+	$(BIN)/python -m pipelines.preview out/demo.zarr --out out/demo.png --force
 	@echo
 	@echo "data set:        out/demo.zarr   (open it with synth.open_store, or with stock zarr)"
 	@echo "preview picture: out/demo.png"

@@ -88,7 +88,8 @@ def main() -> int:
         if len(loops) == len(LOOPS) and not arguments.quick:
             (RESULTS / "realism.md").write_text(page, encoding="utf-8")
             (RESULTS / "realism.json").write_text(json.dumps(cards, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            _run("preview", Path(folder) / LOOPS[0].slug / "X.zarr", "--out", RESULTS / "realism.png", "--num", NUM_ON_SHEET)
+            store, sheet = Path(folder) / LOOPS[0].slug / "X.zarr", RESULTS / "realism.png"
+            _run("preview", store, "--out", sheet, "--num", NUM_ON_SHEET, "--force")
     return 0
 
 

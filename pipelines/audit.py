@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from pipelines.audit_report import REPORT_NAME, AuditReport, write_report, write_text
 from pipelines.audit_sources import AuditSource, corpus_source, store_source
-from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, StopRequest, run_command, seed_number, stop_on_signal
 from pipelines.output_folder import refuse_other_files
 from synth.corpora import Corpus, Fingerprints, Overlap, compare, fingerprint, open_corpus
 from synth.corpora.exposure import count_groups, expose, part_of
@@ -52,7 +52,7 @@ def _parser() -> Parser:
     parser.add_argument("--split-list", metavar="NAME", help="family of lists of a single DIR; else the official one")
     parser.add_argument("--mask-scale", choices=["strict", "auto", "index"], default="strict", help="how masks are read")
     parser.add_argument("--make-val", type=int, metavar="N", help="draw a validation list of N ids from the train list")
-    parser.add_argument("--seed", type=int, default=0, help="seed of --make-val")
+    parser.add_argument("--seed", type=seed_number, default=0, help="seed of --make-val")
     parser.add_argument("--dry-run", action="store_true", help="print what would be read; write nothing")
     return parser
 
@@ -87,8 +87,6 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     single = len(arguments.sources) == 1
     if not 0.0 < arguments.threshold <= 1.0:
         faults.append(f"--threshold must be in (0, 1], got {arguments.threshold}")
-    if arguments.seed < 0 or arguments.seed >= 2**64:
-        faults.append(f"--seed must be in 0..2^64-1, got {arguments.seed}")
     if arguments.split_list is not None and not single:
         faults.append("--split-list needs a single DIR, because every set names its lists in its own way")
     if arguments.make_val is not None and not single:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.command import EXIT_OK, Parser, run_command, stop_on_signal
+from pipelines.command import EXIT_OK, Parser, run_command, seed_number, stop_on_signal
 from pipelines.progress import progress_bar
 from synth.calibrate import Evidence, calibrate, gather_evidence
 from synth.calibrate.fit import NUM_STEPS
@@ -49,7 +49,7 @@ def _parser() -> Parser:
         "--max-level", type=int, metavar="N", help="level that stands for 1.0 in 16-bit files (16383 for 14-bit data); else 65535"
     )
     parser.add_argument("--max-frames", type=int, default=2000, metavar="N", help="most frames read; more are drawn from")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of every draw")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="seed of every draw")
     parser.add_argument("--force", action="store_true", help="write over an existing FILE")
     parser.add_argument("--dry-run", action="store_true", help="print what would be read; write nothing")
     return parser
@@ -81,8 +81,6 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     faults: list[str] = []
     if arguments.max_frames < 1:
         faults.append(f"--max-frames must be >= 1, got {arguments.max_frames}")
-    if not 0 <= arguments.seed < 2**63:
-        faults.append(f"--seed must be in 0..2^63-1, got {arguments.seed}")
     if arguments.out.suffix not in (".yaml", ".yml"):
         faults.append(f"--out must end in .yaml, as a recipe does, got {arguments.out.name}")
     if faults:

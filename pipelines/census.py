@@ -18,7 +18,7 @@ from pathlib import Path
 from pipelines.census_network import network_learner
 from pipelines.census_page import draw_page
 from pipelines.census_table import print_card
-from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, seed_number, stop_on_signal
 from pipelines.output_folder import refuse_other_files
 from pipelines.progress import progress_bar
 from synth.census import (
@@ -51,7 +51,7 @@ def _parser() -> Parser:
     parser.add_argument("--split", default="trainval", help="ids of folders with lists: train, val or trainval")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder for {CARD_NAME} and {PAGE_NAME}")
     parser.add_argument("--max-frames", type=int, default=2000, metavar="N", help="most frames read of each; more are drawn from")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of every draw")
+    parser.add_argument("--seed", type=seed_number, default=0, metavar="S", help="seed of every draw")
     parser.add_argument("--split-list", metavar="NAME", help="family of lists of a single DIR; else the official one")
     parser.add_argument("--mask-scale", choices=["strict", "auto", "index"], default="strict", help="how masks of a DIR are read")
     parser.add_argument(
@@ -92,8 +92,6 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     faults: list[str] = []
     if arguments.max_frames < 1:
         faults.append(f"--max-frames must be >= 1, got {arguments.max_frames}")
-    if not 0 <= arguments.seed < 2**63:
-        faults.append(f"--seed must be in 0..2^63-1, got {arguments.seed}")
     folders = [path for path in _paths(arguments) if not _is_store(path)]
     if arguments.split_list is not None and len(folders) != 1:
         faults.append(f"--split-list must stand with a single DIR, got {len(folders)}")

@@ -44,6 +44,21 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_REFUSED, f"{self.prog}: error: {message} (see --help)\n")
 
 
+def seed_number(text: str) -> int:
+    """Return a seed of the command line; the ``type`` of every ``--seed``.
+
+    Raises:
+        ArgumentTypeError: It is none that generators take, see :func:`synth.rng.keyed_generator`.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**64:
+        raise argparse.ArgumentTypeError(f"must be in 0..2^64-1, got {text}")
+    return value
+
+
 def run_command(body: Callable[[argparse.Namespace], int], parser: Parser, argv: Sequence[str] | None) -> int:
     """Parse, run and translate errors: the whole ``main`` of a command.
 

@@ -19,6 +19,9 @@ MAX_NODES = 20_000
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_Section = tuple[str, ...]
+"""Parts of a section's dotted key."""
+
 
 def recipe_names(stage: str = "") -> list[str]:
     """Return the names of the shipped recipes of a stage: data sets (the top folder), ``finetune``."""
@@ -45,7 +48,8 @@ def load_recipe(
     Args:
         name_or_path: A shipped name, or the path of a YAML file.
         model: The recipe's model.
-        overrides: ``dotted.key=value`` strings; the value is YAML.
+        overrides: ``dotted.key=value`` strings; the value is YAML. One key of a section that is not written leaves the others
+            as they would be without it.
         fragments: YAML files with some of a recipe's keys, later ones over earlier ones. Sections are merged key by key, but
             one that names another ``kind`` replaces the whole section.
         stage: Stage whose shipped recipes are meant; see :func:`recipe_names`.
@@ -74,8 +78,13 @@ def check_settings(model: type[_Model], data: Mapping[str, Any], overrides: Sequ
         RecipeError: With every fault at once, each a line with its dotted key.
     """
     data = dict(data)
+    begun: dict[_Section, dict[str, Any]] = {}
     for override in overrides:
-        _apply(data, override)
+        _apply(data, override, begun)
+    for section, parent in begun.items():
+        given = parent.pop(section[-1])
+        given.update(_unwritten(model, data, section) | given)
+        parent[section[-1]] = given
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -192,7 +201,8 @@ def _merged(data: dict[str, Any], fragment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _apply(data: dict[str, Any], override: str, begun: dict[_Section, dict[str, Any]]) -> None:
+    """Set one key; sections that it begins are put down in ``begun`` with what holds them."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise RecipeError(f"--set {override!r}: must be key=value, as in --set noise.var_max=40")
@@ -200,9 +210,13 @@ def _apply(data: dict[str, Any], override: str) -> None:
     if parsed.keys() != {"value"}:
         raise RecipeError(f"--set {override!r}: must set one key; repeat --set for another")
     value = parsed["value"]
-    parts = key.split(".")
+    parts = tuple(key.split("."))
+    for section in [section for section in begun if section[: len(parts)] == parts]:
+        del begun[section]  # it is set as a whole
     at: Any = data
-    for part in parts[:-1]:
+    for number, part in enumerate(parts[:-1], 1):
+        if isinstance(at, dict) and part not in at:
+            begun[parts[:number]] = at
         at = _step_into(at, part, override)
     if isinstance(at, list):
         at[_list_index(at, parts[-1], override)] = value
@@ -217,6 +231,22 @@ def _step_into(at: Any, part: str, override: str) -> Any:
     if not isinstance(inner, dict | list):
         raise RecipeError(f"--set {override!r}: {part} is a value, not a section; set it as a whole")
     return inner
+
+
+def _unwritten(model: type[BaseModel], data: Mapping[str, Any], section: _Section) -> dict[str, Any]:
+    """Return what holds where a section is not written and would be lost by writing one of its keys.
+
+    That is its ``kind``, or all of a mapping whose keys are free, such as weights; declared keys keep their defaults anyway.
+    """
+    try:
+        found: Any = model.model_validate(data)
+    except ValidationError:  # its faults are told when everything is in place
+        return {}
+    for part in section:
+        found = getattr(found, part) if part in getattr(type(found), "model_fields", ()) else None
+    if isinstance(found, BaseModel):
+        return found.model_dump(include={"kind"})
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _list_index(at: list[Any], part: str, override: str) -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.command import EXIT_OK, Parser, run_command
-from pipelines.sheet import Tile, draw_sheet
-from synth.errors import RecipeError, RefusalError
+from pipelines.command import EXIT_OK, Parser, run_command, seed_number
+from pipelines.sheet import Tile, draw_sheet, refuse_other_picture, write_sheet
+from synth.errors import RecipeError
 from synth.rng import Stream, keyed_generator
 from synth.sample import Sample, SampleKind
 from synth.scene.truth import ImpostorKind
@@ -26,10 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(prog="preview", description=DESCRIPTION)
     parser.add_argument("store", metavar="STORE", type=Path, help="the .zarr folder")
-    parser.add_argument("--out", metavar="SHEET.png", type=Path, required=True, help="picture to write")
+    parser.add_argument(
+        "--out", metavar="SHEET.png", type=Path, required=True, help="picture to write; a sheet there is replaced"
+    )
     parser.add_argument("--num", metavar="N", type=int, default=24, help="frames on the sheet")
     parser.add_argument("--indices", metavar="I", type=int, nargs="+", help="show these samples instead of random ones")
-    parser.add_argument("--seed", metavar="S", type=int, default=0, help="seed of the choice")
+    parser.add_argument("--seed", metavar="S", type=seed_number, default=0, help="seed of the choice")
+    parser.add_argument("--force", action="store_true", help="write over a file that is no sheet")
     parser.add_argument("--dry-run", action="store_true", help="print which samples would be drawn")
     return run_command(_run, parser, argv)
 
@@ -37,10 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.out.suffix.lower() != ".png":
         raise RecipeError(f"--out must end in .png, got {arguments.out}")
-    if not arguments.out.parent.is_dir():
-        raise RefusalError(f"--out {arguments.out}: its folder does not exist; make it, or correct the path")
-    if arguments.num < 1 or arguments.seed < 0:
-        raise RecipeError(f"--num must be >= 1 and --seed >= 0, got {arguments.num} and {arguments.seed}")
+    if arguments.num < 1:
+        raise RecipeError(f"--num must be >= 1, got {arguments.num}")
+    refuse_other_picture("--out", arguments.out, force=arguments.force)
     store = open_store(arguments.store)
     indices = arguments.indices or choose_samples(store, arguments.num, arguments.seed)
     if max(indices) >= len(store) or min(indices) < 0:
@@ -51,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
     tiles = [tile_of(store, index) for index in indices]
     title = f"{arguments.store.name}: {len(store)} frames, recipe {store.manifest['recipe']['name']}"
     subtitle = f"{legend_of(tiles)}; content hash {store.manifest['content_hash'][:12]}"
-    draw_sheet(tiles, title, subtitle).save(arguments.out)
+    write_sheet(arguments.out, draw_sheet(tiles, title, subtitle))
     print(f"{arguments.out}: {len(tiles)} of {len(store)} frames")
     return EXIT_OK
 

@@ -20,7 +20,7 @@ from typing import get_args
 
 from finetune.metrics import CurveTally, HseTally, LegacyTally, Mode, NativeTally
 from finetune.metrics.native import GATE_PX
-from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, stop_on_signal
+from pipelines.command import EXIT_OK, Parser, StopRequest, run_command, seed_number, stop_on_signal
 from pipelines.output_folder import refuse_other_files
 from pipelines.progress import progress_bar
 from pipelines.score_counts import Counts, count_frames
@@ -56,7 +56,7 @@ def _parser() -> Parser:
     parser.add_argument("--prediction-max", type=int, metavar="L", help="level that stands for 1.0; else 255 or 65535")
     parser.add_argument("--no-dedup", action="store_true", help="leave out the score without near duplicates of known frames")
     parser.add_argument("--resamples", type=int, default=2000, metavar="B", help="bootstrap resamples for intervals; 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples")
+    parser.add_argument("--seed", type=seed_number, default=0, help="seed of the resamples")
     parser.add_argument("--dry-run", action="store_true", help="print what would be read; write nothing")
     return parser
 
@@ -101,8 +101,6 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     faults: list[str] = []
     if not 0 <= arguments.resamples <= 100_000:
         faults.append(f"--resamples must be in 0..100000, got {arguments.resamples}")
-    if not 0 <= arguments.seed < 2**64:
-        faults.append(f"--seed must be in 0..2^64-1, got {arguments.seed}")
     if arguments.prediction_max is not None and not 1 <= arguments.prediction_max <= 65535:
         faults.append(f"--prediction-max must be in 1..65535, got {arguments.prediction_max}")
     if arguments.irsam_geometry is not None and arguments.mode != "irsam":

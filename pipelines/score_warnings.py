@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.score_counts import Counts
 from pipelines.score_inputs import Predictions
 from pipelines.score_truth import Truth
+from synth.corpora.families import FOLDER_FAMILY
 from synth.corpora.layouts import layout_named, shorten
 
 PUBLISHED_THRESHOLD = 0.5
@@ -39,8 +40,9 @@ def _about_split(truth: Truth, asked_split: str | None) -> list[str]:
     elif truth.split != "test":
         found.append(f"split {truth.split} was scored: its frames may have trained the detector, published rows use test")
     official = layout_named(truth.corpus.layout).official_lists
-    if truth.split is not None and official and family not in (*official, "folders"):
-        found.append(f"lists {family} are not the official ones of this layout ({', '.join(official)}): compare within them only")
+    beside = [name for name in truth.corpus.list_names if name in official]
+    if truth.split is not None and beside and family not in (*official, FOLDER_FAMILY):
+        found.append(f"lists {family} are not the official ones of this folder ({', '.join(beside)}): compare within them only")
     for name, num in truth.trained_elsewhere().items():
         found.append(
             f"{num} of {len(truth.ids)} frames are training or validation frames of the lists {name}:"

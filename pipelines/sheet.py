@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
+from synth.errors import RefusalError
 from synth.sample import BoolMask
+from synth.store.files import write_durably
 
 FRAME_PX = 256
 """Side a frame is shown at; larger ones are reduced, smaller ones enlarged by a whole factor."""
@@ -20,6 +25,9 @@ GAP_PX, TEXT_PX, LINE_PX, TITLE_PX = 10, 13, 16, 44
 INK, PAPER = (235, 235, 235), (24, 24, 27)
 MASK_INK, BOX_INK, IMPOSTOR_INK, PADDING_INK = (90, 235, 120), (255, 170, 60), (235, 90, 160), (70, 110, 190)
 PREDICTED_INK = (255, 140, 40)
+_MARK = ("Software", "SIRST Foundry sheet")
+"""Text in the head of every sheet that is written: one of ours may be drawn again."""
+_HEAD_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +83,48 @@ def draw_sheet(tiles: Sequence[Tile], title: str, subtitle: str, *, num_columns:
             at = (left, top + FRAME_PX + 3 + number * LINE_PX)
             draw.text(at, line, fill=INK, font=ImageFont.load_default(TEXT_PX))
     return sheet
+
+
+def write_sheet(path: Path, sheet: Image.Image) -> None:
+    """Write a sheet as a marked PNG.
+
+    Args:
+        path: Where; its folder is there.
+        sheet: The picture.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    mark, buffer = PngInfo(), io.BytesIO()
+    mark.add_text(*_MARK)
+    sheet.save(buffer, format="png", pnginfo=mark)
+    write_durably(path, [buffer.getvalue()])
+
+
+def refuse_other_picture(option: str, path: Path, *, force: bool = False) -> None:
+    """Refuse a place for a sheet that cannot be written or holds something else, before any work.
+
+    Args:
+        option: Option that names the place, for the message.
+        path: The place.
+        force: Whether a file that is no sheet may be written over.
+
+    Raises:
+        RefusalError: It is a folder, or a file that is no sheet, or its folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise RefusalError(f"{option} {path}: its folder does not exist; make it, or correct the path")
+    if path.is_dir():
+        raise RefusalError(f"{option} {path}: is a folder; name a file")
+    if path.exists() and not force and not _is_sheet(path):
+        raise RefusalError(f"{option} {path}: exists and is no sheet of ours; name another file, or move it away")
+
+
+def _is_sheet(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return "\0".join(_MARK).encode() in file.read(_HEAD_BYTES)
 
 
 def outline(mask: BoolMask) -> BoolMask:

@@ -68,11 +68,10 @@ def _run(arguments: argparse.Namespace) -> int:
     _print_recipe(recipe)
     table, bank = _scan(recipe, arguments.workers)
     plan = Plan(recipe, table.targets_per_frame())
-    root = Path(recipe.source.path).resolve() if isinstance(recipe.source, CorpusSource) and recipe.source.path else None
-    manifest = Manifest.of(recipe, table, root, bank, len(plan))
+    manifest = Manifest.of(recipe, table, recipe.folder, bank, len(plan))
     shards = _shard_range(arguments.shards, manifest.shape.num_shards)
     _print_plan(table, bank, plan, manifest)
-    estimate = estimate_store(recipe, table, bank, plan, root)
+    estimate = estimate_store(recipe, table, bank, plan, recipe.folder)
     _print_estimate(manifest, estimate, arguments.workers)
     if arguments.dry_run:
         return EXIT_OK
@@ -81,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with stop_on_signal() as stop, open_client(arguments.cluster, workers) as client:  # before anything is written
         manifest = begun or _create(store, manifest, bank, estimate)
         with locked_range(store, shards, force=arguments.force_unlock):
-            outcome = _generate(store, root, manifest, shards, client, stop)
+            outcome = _generate(store, recipe.folder, manifest, shards, client, stop)
             if not (outcome.stopped or outcome.failures or arguments.shards):
                 manifest = finalize_store(store)
     if outcome.stopped:
@@ -92,19 +91,19 @@ def _run(arguments: argparse.Namespace) -> int:
 def resolve_recipe(
     name_or_path: str, source: Path | None, overrides: Sequence[str] = (), fragments: Sequence[Path] = ()
 ) -> SynthesisRecipe:
-    """Return a recipe of the command line, with its source folder.
+    """Return a recipe of the command line, with its source folder; those of plates and noise are made absolute.
 
     Raises:
         RecipeError: It is faulty, or its source reads no folder and one is given.
     """
     recipe = load_recipe(name_or_path, SynthesisRecipe, overrides, fragments)
     if source is None:
-        return recipe
+        return recipe.with_absolute_folders()
     if not isinstance(recipe.source, CorpusSource):
         raise RecipeError(
             f"--source: recipe {recipe.name} has a {recipe.source.kind} source, which reads no folder; drop --source"
         )
-    return recipe.model_copy(update={"source": recipe.source.model_copy(update={"path": str(source)})})
+    return recipe.reading(source).with_absolute_folders()
 
 
 def _check_target(store: Path) -> None:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = Parser(prog="verify", description=DESCRIPTION)
     parser.add_argument("store", metavar="STORE", type=Path, help="the .zarr folder")
-    parser.add_argument("--source", metavar="DIR", type=Path, help="folder of the source frames, if they have moved")
+    parser.add_argument("--source", metavar="DIR", type=Path, help="folder of the source frames or plates, if they have moved")
     parser.add_argument("--repair", action="store_true", help="make the damaged shards again, to the same content")
     parser.add_argument("--regenerate", metavar="K", type=int, default=0, help="also render K random samples again and compare")
     parser.add_argument("--finalize", action="store_true", help="merge the shards of array jobs into the manifest first")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from synth.errors import RefusalError, RenderError, SourceError
+from synth.errors import RefusalError, RenderError, SourceError, VerificationError
 from synth.noise import BANK_DTYPES, NoiseBank
 from synth.plan import Plan
 from synth.recipe import SynthesisRecipe
@@ -43,7 +43,7 @@ class Job:
 
     Args:
         store: The store, created with its manifest and noise bank.
-        source_root: Folder of the source frames, when it is not where the manifest says.
+        source_root: Folder of the source frames or plates, when it is not where the manifest says.
 
     Raises:
         RefusalError: The store's noise bank is not the one of its manifest.
@@ -72,16 +72,18 @@ class Job:
         self._render(index, record, 0)
         return sample_digest(self._image, self._mask, record[0].tobytes(), self._raw)
 
-    def write_shard(self, shard: int, *, again: bool = False) -> ShardResult:
+    def write_shard(self, shard: int, *, again: bool = False, expected: str | None = None) -> ShardResult:
         """Render, encode and commit one shard, unless it is done.
 
         Args:
             shard: Its number.
             again: Write it even if its files hash to what its record says.
+            expected: Content it must come out with (:func:`~synth.store.commit.hash_digests`), or None for any.
 
         Raises:
             RenderError: A sample could not be rendered; names shard and sample.
             StoreError: The shard could not be written.
+            VerificationError: It comes out with other content than expected; nothing was written.
         """
         if not again and self.is_done(shard):
             return ShardResult(shard, 0)
@@ -110,7 +112,10 @@ class Job:
         if raws:
             contents["image_raw"] = encode_shard_of_images(raws, self.shape)
         contents |= {name: [encode_column(records[name], self._specs[name])] for name in records.dtype.names or ()}
-        self._commit(shard, contents, hash_digests(digests))
+        content = hash_digests(digests)
+        if expected not in (None, content):
+            raise VerificationError(f"{self.path}: shard {shard} comes out with other content than the store had")
+        self._commit(shard, contents, content)
         return ShardResult(shard, len(samples))
 
     def _render(self, index: int, records: npt.NDArray[np.void], slot: int) -> None:
@@ -136,8 +141,9 @@ def make_renderer(
         recipe: What to make.
         table: Its source frames.
         bank: Its noise windows.
-        source_root: Folder of the source frames, or None for generated ones.
+        source_root: Folder of the source frames or plates, or None for the recipe's.
     """
+    recipe = recipe if source_root is None else recipe.reading(source_root)
     if recipe.renders_scenes:
         return TruthRenderer(recipe, table)
     return Renderer(recipe, table, TableReader(recipe, table, source_root), bank)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,7 +27,7 @@ class CorpusSource(BaseModel):
         layout: Name of the folder layout, or null to detect it.
         split_list: Name of the published list family, or null for the set's official one.
         max_level: Level that stands for 1.0 in 16-bit files (16383 for 14-bit data), or null for the full range.
-        mask_scale: ``strict`` takes 0/255 masks; ``auto`` accepts 0/1 masks too.
+        mask_scale: ``strict`` takes 0/255 masks; ``auto`` accepts 0/1 masks too, ``index`` palette masks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,7 +37,7 @@ class CorpusSource(BaseModel):
     layout: str | None = None
     split_list: str | None = None
     max_level: int | None = Field(default=None, ge=1, le=65_535)
-    mask_scale: Literal["strict", "auto"] = "strict"
+    mask_scale: Literal["strict", "auto", "index"] = "strict"
 
 
 class StoreLayout(BaseModel):
@@ -139,6 +140,31 @@ class SynthesisRecipe(BaseModel):
         if self.store.shard_images is not None:
             return self.store.shard_images
         return max(1, min(1024, 1024 * 256 * 256 // (self.canvas_hw[0] * self.canvas_hw[1])))
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of real frames, resolved: those of the source, or plates behind scenes; None where none is read."""
+        holder = self.source if isinstance(self.source, CorpusSource) else self.source.plates
+        return None if holder is None or holder.path is None else Path(holder.path).resolve()
+
+    def reading(self, folder: Path) -> Self:
+        """Return the recipe with another :attr:`folder`; as it is where none is read."""
+        if isinstance(self.source, CorpusSource):
+            return self.model_copy(update={"source": self.source.model_copy(update={"path": str(folder)})})
+        if self.source.plates is None:
+            return self
+        plates = self.source.plates.model_copy(update={"path": str(folder)})
+        return self.model_copy(update={"source": self.source.model_copy(update={"plates": plates})})
+
+    def with_absolute_folders(self) -> Self:
+        """Return the recipe with absolute folders of plates and noise, so that its store is repaired from wherever one stands."""
+        recipe = self
+        if isinstance(self.source, SceneConfig) and self.source.plates is not None:
+            recipe = self.reading(Path(self.source.plates.path).absolute())
+        if self.noise.source == "same":
+            return recipe
+        noise = self.noise.model_copy(update={"source": str(Path(self.noise.source).absolute())})
+        return recipe.model_copy(update={"noise": noise})
 
     @property
     def renders_scenes(self) -> bool:

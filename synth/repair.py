@@ -1,4 +1,7 @@
-"""Repair: make again exactly what is damaged, from the sources the manifest names, and nothing else."""
+"""Repair: make again exactly what is damaged, from the sources the manifest names, and nothing else.
+
+A shard is compared with what the store had before anything of it is replaced.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from synth.errors import FoundryError, RefusalError, RenderError, SourceError, VerificationError
+from synth.errors import FoundryError, RefusalError, RenderError, SourceError, StoreError, VerificationError
 from synth.job import Job, ShardResult
-from synth.recipe import CorpusSource
 from synth.rng import Stream, keyed_generator
 from synth.scan import scan_sources
 from synth.store.commit import ShardCommit, read_digests
@@ -27,7 +29,7 @@ def repair_store(
     Args:
         path: The store; the caller holds the lock of all its shards.
         findings: What :func:`~synth.store.verify.check_store` returned.
-        source_root: Folder of the source frames, when it is not where the manifest says.
+        source_root: Folder of the source frames or plates, when it is not where the manifest says.
         threads: Frames decoded side by side when the noise bank must be sampled again.
         on_done: Called for every shard that is made again.
 
@@ -37,7 +39,7 @@ def repair_store(
     Raises:
         RefusalError: The manifest, which says what to make, is damaged itself.
         SourceError: A source frame is gone or has changed.
-        VerificationError: A shard comes out with other content than the store had.
+        VerificationError: A shard comes out with other content than the store had; it is left as it is.
     """
     contradictions = Manifest.load(path).faults()
     if contradictions:
@@ -47,9 +49,7 @@ def repair_store(
             fault.path.unlink(missing_ok=True)
     if any(fault.shard is None and fault.path is None for fault in findings.faults):
         _restore_frame(path, source_root, threads)
-    damaged = findings.damaged_shards()
-    _write_again(Job(path, source_root), damaged, on_done)
-    _compare_with_manifest(path, damaged)
+    _write_again(Job(path, source_root), findings.damaged_shards(), on_done)
     return finalize_store(path)
 
 
@@ -59,7 +59,7 @@ def compare_rendered(path: Path, num_samples: int, *, source_root: Path | None, 
     Args:
         path: The store.
         num_samples: How many, drawn without replacement.
-        source_root: Folder of the source frames, when it is not where the manifest says.
+        source_root: Folder of the source frames or plates, when it is not where the manifest says.
         on_sample: Called with each index when it is compared.
 
     Returns:
@@ -79,24 +79,38 @@ def compare_rendered(path: Path, num_samples: int, *, source_root: Path | None, 
 
 def _write_again(job: Job, shards: list[int], on_done: Callable[[ShardResult], None]) -> None:
     """Write shards whatever their records say; one that cannot be made keeps what it has and does not stop the others."""
+    manifest = Manifest.load(job.path)
     failures: list[FoundryError] = []
     for shard in shards:
         try:
-            on_done(job.write_shard(shard, again=True))
+            on_done(job.write_shard(shard, again=True, expected=_promised_content(job.path, manifest, shard)))
         except (RenderError, SourceError) as error:
             failures.append(error)
+        except VerificationError as error:
+            made_by = manifest.content.get("versions")
+            failures.append(VerificationError(f"{error}; it was left as it is: repair with the versions of then, {made_by}"))
     if failures:
         raise failures[0]
+
+
+def _promised_content(path: Path, manifest: Manifest, shard: int) -> str | None:
+    """Return what a shard had: by the manifest, or as long as that lists none by its commit record; None where nothing tells."""
+    if manifest.is_complete:
+        return str(manifest.content["shards"][shard]["content"])
+    try:
+        commit = ShardCommit.load(path, shard)
+    except (RefusalError, StoreError):
+        return None
+    if commit is None or (commit.shard, commit.recipe_hash) != (shard, manifest.recipe_hash):
+        return None
+    return commit.content
 
 
 def _restore_frame(path: Path, source_root: Path | None, threads: int) -> None:
     """Write array metadata and noise bank again."""
     manifest = Manifest.load(path)
-    recipe = manifest.recipe
-    if isinstance(recipe.source, CorpusSource):
-        source = recipe.source.model_copy(update={"path": str(source_root or manifest.source_root)})
-        recipe = recipe.model_copy(update={"source": source})
-    _, bank = scan_sources(recipe, threads=threads, progress=lambda _done, _total: None)
+    recipe, root = manifest.recipe, source_root or manifest.source_root
+    _, bank = scan_sources(recipe if root is None else recipe.reading(root), threads=threads, progress=lambda _done, _total: None)
     if bank.digest() != manifest.content["noise_digest"]:
         raise SourceError(f"{path}/noise: the sources give another noise bank than the store was made with; restore the frames")
     with tempfile.TemporaryDirectory() as folder:
@@ -105,16 +119,3 @@ def _restore_frame(path: Path, source_root: Path | None, threads: int) -> None:
             write_durably(path / file.relative_to(folder), [file.read_bytes()])
     for name, data in encode_bank(bank, manifest.shape).items():
         write_durably(path / name, [data])
-
-
-def _compare_with_manifest(path: Path, shards: list[int]) -> None:
-    manifest = Manifest.load(path)
-    if not manifest.is_complete:
-        return
-    for shard in shards:
-        commit = ShardCommit.load(path, shard)
-        if commit is None or commit.content != manifest.content["shards"][shard]["content"]:
-            raise VerificationError(
-                f"{path}: shard {shard} comes out with other content than the store had; its versions were "
-                f"{manifest.content['versions']}"
-            )

@@ -2,14 +2,15 @@
 
 Frames of the test list never become sources: their ids are not on the list in use, and their pixels are refused wherever
 they come from. Validation frames enter only under ``split: trainval``. Near-duplicates of test frames (32x32 normalised
-cross-correlation) are excluded from a foreign noise folder, stay in a published train list, and are counted in both.
+cross-correlation) are excluded from a foreign noise folder, stay among the sources and plates of a published train list, and
+are counted and listed in all of them. A noise folder and one of plates are held against test lists of their own, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,6 +88,7 @@ class _Scan:
     own_std: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     leakage: dict[str, Any] = field(default_factory=dict)
+    plates: tuple[dict[str, str], ...] = ()
 
     def windows(self, frames: list[Frame]) -> list[Windows]:
         """Sample one sequence as the recipe says."""
@@ -123,7 +125,7 @@ class _Scan:
         fallback = self.median_std(bank.patch) if len(bank) else 0.0
         stds = [fallback if np.isnan(s) else s for s in self.own_std]
         records = tuple(SourceRecord(**r, noise_std_dn=s) for r, s in zip(self.records, stds, strict=True))
-        return SourceTable(records, self.target_kind, tuple(self.notes), self.leakage)
+        return SourceTable(records, self.target_kind, tuple(self.notes), self.leakage, plates=self.plates)
 
     def _refuse_small_frames(self) -> None:
         """Refuse frames with targets that the largest square to rotate does not fit into."""
@@ -138,25 +140,28 @@ class _Scan:
 def _scenes_table(recipe: SynthesisRecipe, threads: int) -> SourceTable:
     """Describe rendered scenes: they are not looked at beforehand, only the real frames that may stand behind them are."""
     assert isinstance(recipe.source, SceneConfig)
-    plates = _plate_rows(recipe.source, threads)
-    return SourceTable((), TargetKind.SCENE, num_rendered=recipe.source.num_frames, plates=plates)
+    return replace(_plates_table(recipe.source, threads), num_rendered=recipe.source.num_frames)
 
 
-def _plate_rows(source: SceneConfig, threads: int) -> tuple[dict[str, str], ...]:
-    """Describe the plates of scenes, refusing those with the pixels of a test frame of their folder."""
+def _plates_table(source: SceneConfig, threads: int) -> SourceTable:
+    """Describe the plates of scenes and no scene, refusing those with the pixels of a test frame of their folder."""
     if source.plates is None:
-        return ()
-    library, rows = PlateLibrary(source.plates), []
-    guard = _read_guard(library.corpus, threads)
-    for ref, hashes in zip(library.frames, _parallel(library.hashes, library.frames, threads), strict=True):
-        _refuse_test_pixels(guard, library.corpus, ref, hashes)
+        return SourceTable((), TargetKind.SCENE)
+    corpus, rows, thumbs = PlateLibrary(source.plates).corpus, [], []
+    guard = _read_guard(corpus, threads)
+    for ref, (frame, hashes) in zip(corpus.frames, _parallel(corpus.read_hashed, corpus.frames, threads), strict=True):
+        _refuse_test_pixels(guard, corpus, ref, hashes)
+        thumbs.append(thumbnail(frame))
         rows.append({"id": ref.id, "image": ref.image, "image_sha256": hashes.image_sha256})
-    return tuple(rows)
+    leakage, notes = _likeness("plates", corpus, guard, [ref.id for ref in corpus.frames], np.stack(thumbs))
+    return SourceTable((), TargetKind.SCENE, notes, {"plates": leakage}, plates=tuple(rows))
 
 
 def _scan_rendered(scan: _Scan, source: SceneConfig, threads: int, progress: Progress) -> None:
     scan.target_kind = TargetKind.SCENE
-    _plate_rows(source, threads)
+    table = _plates_table(source, threads)
+    scan.plates, scan.leakage = table.plates, dict(table.leakage)
+    scan.notes += table.notes
     for index in range(source.num_frames):
         frame = render_source_frame(source, scan.recipe.seed, index)
         record = dict.fromkeys(("image", "mask", "sequence", "image_sha256", "mask_sha256"), "")
@@ -198,7 +203,8 @@ def _scan_corpus(scan: _Scan, source: CorpusSource, threads: int, progress: Prog
             done += 1
             progress(done, len(corpus))
     _use_centres_file(scan)
-    _note_leakage(scan, corpus, guard, np.stack(thumbs))
+    scan.leakage, notes = _likeness("source frames", corpus, guard, [row["id"] for row in scan.records], np.stack(thumbs))
+    scan.notes += notes
     return guard
 
 
@@ -223,45 +229,49 @@ def _read_guard(corpus: Corpus, threads: int) -> _Guard:
     return _Guard(ids, frozenset(pixels), np.concatenate(thumbs))
 
 
-def _refuse_test_pixels(guard: _Guard | None, corpus: Corpus, ref: FrameRef, hashes: FileHashes) -> None:
-    if guard is not None and hashes.pixels_sha256 in guard.pixels:
+def _refuse_test_pixels(guard: _Guard, corpus: Corpus, ref: FrameRef, hashes: FileHashes) -> None:
+    if hashes.pixels_sha256 in guard.pixels:
         raise LeakageError(
             f"{corpus.root / ref.image}: has exactly the pixels of a frame of the test list in use, so it must not become a "
             "source; remove it from the list or folder"
         )
 
 
-def _note_leakage(scan: _Scan, corpus: Corpus, guard: _Guard, thumbs: npt.NDArray[np.float32]) -> None:
-    pairs = guard.near(thumbs)
-    scan.leakage = {
+def _likeness(
+    what: str, corpus: Corpus, guard: _Guard, ids: list[str], thumbs: npt.NDArray[np.float32]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Hold a folder's frames against its test list; return what the manifest records and what is said."""
+    pairs, notes = guard.near(thumbs), []
+    leakage = {
         "criterion": f"32x32 normalised cross-correlation >= {NEAR_DUPLICATE_NCC}",
         "split": corpus.split, "split_list": corpus.split_list, "layout": corpus.layout, "num_test_frames": len(guard.ids),
         "kept_from": [hash_ids(guard.ids)] if guard.ids else [],
-        "near_duplicates_of_test": [[scan.records[i]["id"], guard.ids[j], round(ncc, 4)] for i, j, ncc in pairs],
+        "near_duplicates_of_test": [[ids[i], guard.ids[j], round(ncc, 4)] for i, j, ncc in pairs],
         "test_in_other_lists": sorted(corpus.foreign_test_ids()),
     }  # fmt: skip
     if pairs:
         affected = len({j for _, j, _ in pairs})
-        scan.notes.append(f"{affected} of {len(guard.ids)} test frames have a near-duplicate among the sources (kept, listed)")
+        notes.append(f"{affected} of {len(guard.ids)} test frames have a near-duplicate among the {what} (kept, listed)")
     if corpus.foreign_test_ids():
-        scan.notes.append(f"{len(corpus.foreign_test_ids())} source frames are test frames of another published list")
+        notes.append(f"{len(corpus.foreign_test_ids())} {what} are test frames of another published list")
     if corpus.split is None:
-        scan.notes.append("the folder has no lists in use: nothing protects test frames that may be among its frames")
+        notes.append(f"the folder of {what} has no lists in use: nothing protects test frames that may be among them")
+    return leakage, tuple(notes)
 
 
 def _scan_foreign_noise(scan: _Scan, guard: _Guard | None, threads: int, progress: Progress) -> None:
-    """Fill the bank from another folder, leaving out near-duplicates of the test frames in use."""
+    """Fill the bank from another folder, leaving out near-duplicates of the test frames in use: the sources' and its own."""
     corpus = _open_noise_folder(scan.recipe)
-    _refuse = [_read_guard(corpus, threads), guard]
+    guards = [g for g in (_read_guard(corpus, threads), guard) if g is not None]
     excluded: list[str] = []
     done = 0
     codes = {ref.id: code for code, ref in enumerate(corpus.frames)}
     for frames, hashes, windows in _read_sequences(scan, corpus, threads):
         thumbs = np.stack([thumbnail(frame) for frame in frames])
-        for g in _refuse:
+        for g in guards:
             for ref, file_hashes in zip(_refs(corpus, frames), hashes, strict=True):
                 _refuse_test_pixels(g, corpus, ref, file_hashes)
-        near = guard.near(thumbs) if guard is not None else []
+        near = any(g.near(thumbs) for g in guards)
         done += len(frames)
         progress(done, len(corpus))
         if near:
@@ -271,6 +281,7 @@ def _scan_foreign_noise(scan: _Scan, guard: _Guard | None, threads: int, progres
             scan.reservoir.add(FOREIGN, codes[frame.id], accepted)
     scan.leakage["noise_frames_excluded"] = excluded
     scan.leakage["noise_frames"] = [ref.image for ref in corpus.frames]
+    scan.leakage["noise_kept_from"] = sorted({hash_ids(g.ids) for g in guards if g.ids})
     if excluded:
         scan.notes.append(f"{len(excluded)} noise frames left out as near-duplicates of test frames")
 

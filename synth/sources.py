@@ -68,7 +68,7 @@ class SourceTable:
         frames: One record a frame; its position is its code.
         target_kind: Whether their targets are real or rendered.
         notes: Human-readable warnings of the scan.
-        leakage: What the split guard found, for the manifest.
+        leakage: What the split guard found, for the manifest; of plates under "plates".
         num_rendered: Number of source frames when they are rendered scenes, which are not listed one by one.
         plates: Id, file and hash of every real frame that may stand behind a rendered scene, in code order.
     """

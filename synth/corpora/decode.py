@@ -117,7 +117,9 @@ def decode_mask(data: bytes, path: Path, scale: MaskScale) -> tuple[MaskLevels, 
     highest = int(levels.max())
     if scale == "strict" and 0 < highest < 128:
         kind = "a 0/1 mask" if highest == 1 else f"its highest level is {highest}, so no pixel reaches the threshold 128"
-        raise SourceError(f'mask {path}: must hold 0 and 255, got {kind}; pass mask_scale="auto" if that is meant')
+        raise SourceError(
+            f"mask {path}: must hold 0 and 255, got {kind}; save it with these or, if that is meant, {_how_to_read('auto')}"
+        )
     top = 255 if scale == "strict" else max(highest, 1)
     threshold = 128 if scale == "strict" else top // 2 + 1
     num_between = int(np.count_nonzero((levels != 0) & (levels != top)))
@@ -193,11 +195,16 @@ def _levels_of_float(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], 
     return np.round(values.astype(np.float64) * 65535.0).astype(np.uint16)
 
 
+def _how_to_read(scale: MaskScale) -> str:
+    """Say how a scale is asked for; training has no such option."""
+    return f"pass --mask-scale {scale} (synthesize: --set source.mask_scale={scale})"
+
+
 def _mask_of_indices(image: Image.Image, path: Path, scale: MaskScale) -> MaskLevels:
     if scale != "index" or image.mode != "P":
         raise SourceError(
-            f"mask {path}: is a palette file, whose indices are no levels; save it as 8-bit grey,"
-            ' or pass mask_scale="index" if every index but 0 is target'
+            f"mask {path}: is a palette file, whose indices are no levels; save it as 8-bit grey"
+            f" or, if every index but 0 is target, {_how_to_read('index')}"
         )
     return (np.asarray(image) > 0).astype(np.uint8)
 

@@ -54,7 +54,9 @@ def read_list(path: Path, *, root: Path) -> tuple[str, ...]:
         if path.stat().st_size > _MAX_LIST_BYTES:
             raise SourceError(f"list {path}: is larger than {_MAX_LIST_BYTES} bytes; give one id a line")
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise SourceError(f"list {path}: cannot be read ({error.strerror}); give a text file of ids, one a line") from error
+    except UnicodeDecodeError as error:
         raise SourceError(f"list {path}: cannot be read as text ({type(error).__name__}); save it as UTF-8") from error
     ids = tuple(strip_suffix(line.strip()) for line in text.splitlines() if line.strip())
     if not ids:

@@ -229,10 +229,18 @@ class SceneConfig(BaseModel):
 
 
 def _under(given: Any, defaults: Mapping[str, Any]) -> Any:
-    """Return a section with a preset's settings for the keys that were not given; regimes and objects stay as they are."""
+    """Return a section with a preset's settings for the keys that were not given, also those of a section in it.
+
+    Regimes and objects stay as they are.
+    """
     if not isinstance(given, Mapping) or set(defaults) <= set(BACKDROP_WEIGHTS) | {"space"}:
         return given
-    return {**defaults, **given}
+    inner = {key: {**defaults[key], **given[key]} for key in given if _are_mappings(given[key], defaults.get(key))}
+    return {**defaults, **given, **inner}
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
 
 
 def most_ratio(sensor: SensorConfig, *, dark: bool = False) -> float:

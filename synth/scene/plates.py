@@ -15,7 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from synth.corpora import Corpus, FileHashes, FrameRef, open_training_part
+from synth.corpora import Corpus, FrameRef, open_training_part
+from synth.corpora.layouts import shorten
 from synth.errors import SourceError
 from synth.sample import FloatImage, Levels, MaskLevels
 from synth.scene.backdrops import Backdrop
@@ -71,12 +72,23 @@ class PlateLibrary:
         """The frames that may become plates, sorted by id."""
         return self.corpus.frames
 
-    def hashes(self, ref: FrameRef) -> FileHashes:
-        """Return the hashes of a frame, for the manifest."""
-        return self.corpus.read_hashed(ref)[1]
-
     def expect(self, image_sha256: Mapping[str, str]) -> None:
-        """Refuse, from now on, frames whose image file is not the one of this hash (id -> sha256)."""
+        """Hold the folder to what a store was begun with: a plate is drawn by its number among all of them.
+
+        Args:
+            image_sha256: Id -> hash of the image file, of all frames; from now on a file of another hash is refused.
+
+        Raises:
+            SourceError: The folder has other frames.
+        """
+        ids = {ref.id for ref in self.frames}
+        groups = {"new": sorted(ids - image_sha256.keys()), "gone": sorted(image_sha256.keys() - ids)}
+        found = [f"{len(names)} {how} ({shorten(names)})" for how, names in groups.items() if names]
+        if found:
+            raise SourceError(
+                f"plates.path {self.corpus.root}: other frames than the store was begun with: {', '.join(found)}; restore the "
+                "folder, or generate into a new store"
+            )
         self._expected = image_sha256
 
     def draw(
@@ -94,7 +106,7 @@ class PlateLibrary:
             Id of the plate and the canvas.
 
         Raises:
-            SourceError: 32 draws gave no window free of targets.
+            SourceError: Of 512 frames drawn, with 16 windows each, no window is free of targets.
         """
         for _ in range(_FRAME_TRIES):
             plate = self._plate(int(rng.integers(len(self.frames))))
@@ -105,8 +117,8 @@ class PlateLibrary:
                 if plate.mask is None or not _window(plate.mask, place, frame_hw, moves_px, turn).any():
                     return plate.id, self._canvas(rng, plate, place, frame_hw, margin_px, turn)
         raise SourceError(
-            f"plates.path {self._config.path}: {_FRAME_TRIES} draws gave no window of {frame_hw[0]}x{frame_hw[1]} px without a "
-            "target; give larger or target-free frames"
+            f"plates.path {self._config.path}: {_FRAME_TRIES} frames x {_WINDOW_TRIES} windows drawn, none of "
+            f"{frame_hw[0]}x{frame_hw[1]} px without a target; give larger or target-free frames"
         )
 
     def _canvas(

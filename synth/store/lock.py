@@ -1,7 +1,8 @@
 """One writer per shard range: a lock file per range, created before it is checked against the others.
 
 Two launchers that come at the same instant may both refuse, never both go on. A lock left by a process that died on this
-machine is taken over with a warning; one from another machine needs ``--force-unlock``.
+machine is taken over with a warning; one from another machine, or one that cannot be read, needs ``--force-unlock``. Nothing
+removes the lock of a process that lives on this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def locked_range(store: Path, shards: range, *, force: bool = False) -> Iterator
     Args:
         store: The store.
         shards: The range.
-        force: Remove locks in the way, whoever holds them.
+        force: Remove locks in the way, except those of processes that live on this machine.
 
     Raises:
         RefusalError: Another launcher holds an overlapping range.
@@ -82,7 +83,7 @@ def _overlaps(lock: Path, shards: range) -> bool:
 
 
 def _take_over(lock: Path, force: bool) -> None:
-    """Remove a lock that is forced or whose owner is dead; refuse otherwise."""
+    """Remove a lock whose owner is dead, or may be and it is asked for; refuse otherwise."""
     try:
         owner = json.loads(lock.read_text())
     except FileNotFoundError:
@@ -91,14 +92,16 @@ def _take_over(lock: Path, force: bool) -> None:
         owner = {}
     if not isinstance(owner, dict):
         owner = {}
-    if force or _is_dead(owner):
-        _LOG.warning("lock %s was left by a process that is gone; taking it over", lock.name)
+    is_dead, is_alive = _is_dead(owner), _is_alive(owner)
+    if is_dead or (force and not is_alive):
+        why = "was left by a process that is gone; taking it over" if is_dead else "removed on request"
+        _LOG.warning("lock %s %s", lock.name, why)
         lock.unlink(missing_ok=True)
         return
+    advice = "stop it (--force-unlock is for those that are gone)" if is_alive else "pass --force-unlock if it is gone"
     raise RefusalError(
         f"{lock.parent.parent}: shards {lock.name.split('.')[0]} are being written by process {owner.get('pid', '?')} on "
-        f"{owner.get('host', '?')} since {owner.get('since', '?')}; wait for it, give other --shards, or pass --force-unlock "
-        "if it is gone"
+        f"{owner.get('host', '?')} since {owner.get('since', '?')}; wait for it, give other --shards, or {advice}"
     )
 
 
@@ -111,6 +114,12 @@ def _is_dead(owner: dict[str, str | int]) -> bool:
     return owner.get("started") != _process_start(int(owner.get("pid", -1)))
 
 
+def _is_alive(owner: dict[str, str | int]) -> bool:
+    """Tell whether a lock's owner certainly runs on this machine."""
+    may_live_here = owner.get("host") == socket.gethostname() and not _is_dead(owner)
+    return may_live_here and _process_start(int(owner.get("pid", -1))) != ""
+
+
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -119,8 +128,9 @@ def _boot_id() -> str:
 
 
 def _process_start(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, empty when there is no such process (Linux)."""
+    """Start time of a process in clock ticks since boot, empty when there is no such process or it has ended (Linux)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in ("Z", "X") else others[18]  # a zombie only waits for its parent to notice
+    except (OSError, IndexError, ValueError):
         return ""

@@ -152,7 +152,7 @@ class Manifest:
 
     @property
     def source_root(self) -> Path | None:
-        """Folder the sources were read from, or None for generated ones."""
+        """Folder that source frames or plates were read from; None for generated frames, and where only the recipe names it."""
         path = self.content["sources"]["path"]
         return Path(path) if path else None
 
@@ -201,9 +201,13 @@ class Manifest:
             for key, mine, theirs in leaf_differences(self._identity(), other._identity())
         ]
         is_same_recipe = all(line.startswith("shape.num_samples:") for line in lines)  # which follows from the sources
-        if is_same_recipe and self.content["sources"]["digest"] != other.content["sources"]["digest"]:
-            lines += _source_differences(self.content["sources"]["frames"], other.content["sources"]["frames"])
-        if not lines and self.content["noise_digest"] != other.content["noise_digest"]:
+        mine, theirs = self.content["sources"], other.content["sources"]
+        if is_same_recipe and mine["digest"] != theirs["digest"]:
+            lines += _row_differences("source frames", mine["frames"], theirs["frames"])
+            if mine.get("plates"):  # copies of scenes did not record theirs at first; their frames have changed with them
+                lines += _row_differences("plates", mine["plates"], theirs["plates"])
+        is_same_bank = self.content["noise_digest"] == other.content["noise_digest"]
+        if not lines and not is_same_bank and not _predates_own_tests(mine.get("leakage", {}), theirs["leakage"]):
             lines.append("noise bank: other windows were sampled (the frames of noise.source have changed)")
         return lines
 
@@ -288,13 +292,23 @@ def leaf_differences(a: Any, b: Any, key: str = "") -> Iterator[tuple[str, Any, 
         yield key, a, b
 
 
-def _source_differences(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[str]:
+def _predates_own_tests(mine: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Tell whether noise banks differ by frames left out now: older scans knew no test list of the noise folder itself.
+
+    Such a store goes on with the bank that it holds.
+    """
+    if "noise_kept_from" in mine or mine.get("noise_frames") != theirs.get("noise_frames"):
+        return False
+    return set(mine.get("noise_frames_excluded", ())) < set(theirs.get("noise_frames_excluded", ()))
+
+
+def _row_differences(what: str, mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[str]:
     old, new = ({row["id"]: sha256_of_json({**row, "image": "", "mask": ""}) for row in rows} for rows in (mine, theirs))
     changed = [name for name in old.keys() & new.keys() if old[name] != new[name]]
     groups = {"gone": old.keys() - new.keys(), "new": new.keys() - old.keys(), "changed": changed}
     return [
-        f"source frames {what}: {len(names)} ({', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''})"
-        for what, names in groups.items()
+        f"{what} {how}: {len(names)} ({', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''})"
+        for how, names in groups.items()
         if names
     ]
 

@@ -18,7 +18,7 @@ from synth.recipe import SynthesisRecipe
 from synth.store.finalize import finalize_store
 from synth.store.layout import create_store
 from synth.store.manifest import Manifest
-from tests.support.builders import recipe_of, scan, write_mini_corpus
+from tests.support.builders import recipe_of, scan, scene, write_corpus, write_mini_corpus
 
 SHARD_IMAGES = 7
 PASSES = [{"alpha": 0.1, "side": 2}, {"alpha": 0.3, "side": 8}]
@@ -50,6 +50,25 @@ def finished_store(folder: Path, **keys: Any) -> Path:
     corpus = write_mini_corpus(folder / "corpus")
     path = folder / "finished.zarr"
     begun_store(path, small_recipe(corpus, **keys), corpus)
+    write_shards(path)
+    finalize_store(path)
+    return path
+
+
+def deep_corpus(root: Path) -> Path:
+    """Make a folder of a 14-bit sensor's frames in 16-bit files, none like another: a to d train, v validates, t and u test."""
+    lists = {"train": ("a", "b", "c", "d"), "val": ("v",), "test": ("t", "u")}
+    frames = [
+        scene(name, (64, 64), [(5 + 6 * i, 8, 9 + 6 * i, 12)], level=5800, grain=800, peak=12800, max_level=16383)
+        for i, name in enumerate("abcdvtu")
+    ]
+    return write_corpus(root, frames, lists)
+
+
+def deep_store(path: Path, corpus: Path, split: str = "train") -> Path:
+    """Make a store of the untouched frames of :func:`deep_corpus`, in the order of their ids, at full range."""
+    recipe = small_recipe(corpus, split=split, source={"max_level": 16383}, image_dtype="uint16", num_synthetic=0)
+    begun_store(path, recipe, corpus)
     write_shards(path)
     finalize_store(path)
     return path

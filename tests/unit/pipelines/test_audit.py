@@ -159,7 +159,6 @@ def test_make_val_dry_run(corpus, tmp_path, capsys):
     [
         (["--threshold", "0"], "--threshold must be in (0, 1], got 0.0"),
         (["--threshold", "nan"], "--threshold must be in (0, 1]"),
-        (["--seed", "-1"], "--seed must be"),
         (["--make-val", "99"], "1..7 of 8 frames, got 99"),
         (["--split-list", "nope"], "choose one of: 50_50"),
         (["--layout", "agpcnet"], "no 'agpcnet' tree"),
@@ -169,6 +168,12 @@ def test_bad_options_exit_2_in_one_line(corpus, capsys, options, needle):
     assert main([str(corpus), *options]) == 2
     err = capsys.readouterr().err
     assert needle in err and err.count("\n") == 1
+
+
+def test_seed_that_no_generator_takes(corpus, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([str(corpus), "--seed", "-1"])
+    assert "--seed: must be in 0..2^64-1, got -1" in capsys.readouterr().err
 
 
 def test_options_for_a_single_set(corpus, tmp_path, capsys):

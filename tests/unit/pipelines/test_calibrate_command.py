@@ -169,7 +169,7 @@ def test_an_existing_file_is_kept_unless_told(listed, tmp_path, monkeypatch):
         (["--split", "test"], "--split must be one of train, trainval (test lists are never read), got test"),
         (["--split", "val"], "--split must be one of train, trainval (test lists are never read), got val"),
         (["--max-frames", "0"], "--max-frames must be >= 1, got 0"),
-        (["--seed", "-1"], "--seed must be in 0..2^63-1, got -1"),
+        (["--seed", "-1"], "--seed: must be in 0..2^64-1, got -1"),
         (["--max-level", "0"], "must be in 1..65535, got 0"),
     ],
 )

@@ -129,7 +129,7 @@ def test_dry_run_writes_nothing(folders, tmp_path):
     [
         (["--split", "test"], "--split must be one of train, val, trainval (test lists are never read), got test"),
         (["--max-frames", "0"], "--max-frames must be >= 1, got 0"),
-        (["--seed", "-1"], "--seed must be in 0..2^63-1, got -1"),
+        (["--seed", "-1"], "--seed: must be in 0..2^64-1, got -1"),
     ],
 )
 def test_bad_options_are_one_line_before_any_work(folders, monkeypatch, options, needle):

@@ -58,6 +58,34 @@ def test_later_override_wins():
     assert load_recipe("demo", SynthesisRecipe, ["seed=1", "seed=2"]).seed == 2
 
 
+@pytest.mark.parametrize("override", ["source.mask_scale=auto", "source.split_list=v1", "source.max_level=9", "source.path=x"])
+def test_a_key_of_the_folder_can_be_set(override, tmp_path):
+    """Errors advise it, whether the recipe writes its source or leaves it to the default."""
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    key, value = override.removeprefix("source.").split("=")
+    for name in (*(name for name in recipe_names() if name.startswith("sirst5k")), str(tmp_path / "mine.yaml")):
+        source = load_recipe(name, SynthesisRecipe, [override]).source
+        assert source.kind == "corpus" and str(getattr(source, key)) == value
+
+
+def test_one_weight_leaves_the_others():
+    """A mapping with free keys replaces its default as a whole, so the others are put beside what is set."""
+    plain = load_recipe("scenes", SynthesisRecipe).source.regimes
+    for name in ("scenes", "demo"):
+        assert load_recipe(name, SynthesisRecipe, ["source.regimes.sky=0.1"]).source.regimes == plain | {"sky": 0.1}
+    ways = (["source.sensor=space_staring", "source.regimes.sky=0.1"], ["source.regimes.sky=0.1", "source.sensor=space_staring"])
+    for overrides in ways:
+        assert load_recipe("scenes", SynthesisRecipe, overrides).source.regimes == {"space": 1.0, "sky": 0.1}
+    torn = ["canvas_hw=[64, 64]", "source.regimes.sky=0.1", "source.frame_hw=[64, 64]"]  # faulty between the two
+    assert load_recipe("scenes", SynthesisRecipe, torn).source.regimes == plain | {"sky": 0.1}
+
+
+def test_weights_set_as_a_whole_are_all_there_are():
+    whole = "source.regimes={sea: 2}"
+    assert load_recipe("scenes", SynthesisRecipe, [whole, "source.regimes.sky=1"]).source.regimes == {"sea": 2, "sky": 1}
+    assert load_recipe("scenes", SynthesisRecipe, ["source.regimes.sky=1", whole]).source.regimes == {"sea": 2}
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
@@ -90,6 +118,8 @@ def test_later_override_wins():
         ("noise.upsample=cubic", "noise.upsample should be 'bilinear', 'tile' or 'reflect_quilt', got 'cubic'"),
         ("store.shard_images=0", "store.shard_images should be greater than or equal to 1, got 0"),
         ("source.kind=video", "source "),
+        ("source.mask_scale=maybe", "source.mask_scale should be 'strict', 'auto' or 'index', got 'maybe'"),
+        ("source.regimes.sky=1", "source.regimes: no such key"),
         ("legacy.duplicate_lines=true", "legacy.duplicate_lines must stand with legacy.centres_file"),
         ("canvas_hw=[32, 32]", None),
     ],

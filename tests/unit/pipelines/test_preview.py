@@ -83,7 +83,9 @@ def test_named_samples(small_store, tmp_path):
         (["--indices", "60"], "--indices must be in 0..59, got [60]"),
         (["--indices", "-1"], "--indices must be in 0..59, got [-1]"),
         (["--num", "0"], "--num must be >= 1"),
-        (["--seed", "-1"], "--seed >= 0"),
+        (["--seed", "-1"], "--seed: must be in 0..2^64-1, got -1"),
+        (["--seed", "9" * 23], "--seed: must be in 0..2^64-1, got 999"),
+        (["--seed", "one"], "--seed: must be in 0..2^64-1, got one"),
     ],
 )
 def test_bad_options(small_store, tmp_path, options, needle):
@@ -99,7 +101,21 @@ def test_bad_targets(small_store, tmp_path, out, needle):
 
 def test_target_that_cannot_be_written(small_store, tmp_path):
     (tmp_path / "x.png").mkdir()
-    call("preview", small_store, "--out", tmp_path / "x.png").refused(1, "Is a directory")
+    for options in ((), ("--force",)):
+        call("preview", small_store, "--out", tmp_path / "x.png", *options).refused(2, "x.png: is a folder; name a file")
+
+
+def test_a_file_that_is_no_sheet_stays_as_it_is(small_store, tmp_path):
+    """A picture of someone else, a text under that name; a sheet of ours is drawn again."""
+    out = tmp_path / "x.png"
+    Image.new("RGB", (64, 64)).save(out)
+    for content in (out.read_bytes(), b"notes"):
+        out.write_bytes(content)
+        call("preview", small_store, "--out", out).refused(2, "x.png: exists and is no sheet of ours; name another file")
+        assert out.read_bytes() == content and list(tmp_path.iterdir()) == [out]
+    assert call("preview", small_store, "--out", out, "--force").rc == 0
+    sheet = out.read_bytes()
+    assert call("preview", small_store, "--out", out, "--num", 3).rc == 0 and out.read_bytes() != sheet
 
 
 def test_no_store(tmp_path):

@@ -245,6 +245,18 @@ def test_frames_that_trained_another_lists_detector(corpus, pngs):
     assert "2 of 5 frames are training or validation frames of the lists other" in ended.stderr
 
 
+def test_lists_are_held_against_the_official_ones_of_the_folder(corpus, pngs):
+    """A folder of one's own has none; beside published ones, other lists are told."""
+    ended = call("score", pngs, "--truth", corpus, "--resamples", 0)
+    assert ended.rc == 0 and "official" not in ended.stderr
+    (corpus / "50_50").mkdir()
+    for name in ("train", "test"):
+        (corpus / f"50_50/{name}.txt").write_bytes((corpus / f"{name}.txt").read_bytes())
+    ended = call("score", pngs, "--truth", corpus, "--split-list", "root", "--resamples", 0)
+    assert "lists root are not the official ones of this folder (50_50): compare within them only" in ended.stderr
+    assert "official" not in call("score", pngs, "--truth", corpus, "--resamples", 0).stderr
+
+
 def test_folder_without_lists(tmp_path):
     frames = [frame(name) for name in TEST]
     root = write_corpus(tmp_path / "own", frames)
@@ -358,7 +370,7 @@ def test_damaged_zarr_chunks_are_named(corpus, tmp_path):
         (["--threshold", "0.3", "--mode", "dnanet256"], "threshold must be 0.5 in mode dnanet256"),
         (["--gate-px", "9"], "gate_px must be a whole number in 1..5, got 9"),
         (["--resamples", "-1"], "--resamples must be in"),
-        (["--seed", "-1"], "--seed must be in"),
+        (["--seed", "-1"], "--seed: must be in"),
         (["--prediction-max", "0"], "--prediction-max must be in"),
         (["--irsam-geometry", "512"], "--irsam-geometry needs --mode irsam"),
         (["--split", "val"], "splits train and val of 'root'"),

@@ -6,7 +6,9 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines import synthesize
 from synth.store.manifest import Manifest
@@ -105,6 +107,17 @@ def test_unreachable_scheduler_leaves_nothing(small_corpus, tmp_path, monkeypatc
 def test_no_source(tmp_path):
     run(None, tmp_path / "x.zarr").refused(2, "source.path: not given; pass --source DIR")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_of_0_and_1(small_corpus, tmp_path):
+    """The refusal names the way out, which gives the same set."""
+    corpus = tmp_path / "ones"
+    shutil.copytree(small_corpus, corpus)
+    for path in (corpus / "masks").iterdir():
+        Image.fromarray((np.asarray(Image.open(path)) > 0).astype(np.uint8)).save(path)
+    run(corpus, tmp_path / "x.zarr").refused(2, "got a 0/1 mask", "synthesize: --set source.mask_scale=auto")
+    ones = run(corpus, tmp_path / "x.zarr", sets=("source.mask_scale=auto",))
+    assert ones.rc == 0 and ones.content_hash == run(small_corpus, tmp_path / "y.zarr").content_hash
 
 
 def test_source_without_lists(small_corpus, tmp_path):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from synth.store.reader import open_store
+from tests.support.builders import scene, write_corpus
 from tests.support.cli import REPOSITORY, Ended, call
 
+ON_PLATES = ("source.plates={path: plates, split: null, share: 1.0}",)
 TINY = ("source.num_frames=6", "source.frame_hw=[64,64]", "canvas_hw=[64,64]", "store.shard_images=3")
 
 
@@ -86,6 +88,29 @@ def test_targets_by_range_are_stored_with_their_range(tmp_path: Path) -> None:
     kept = store.manifest["recipe"]["source"]["ranges"]["path"]
     assert kept["transmission"] == [0.9, 0.3]
     assert len(kept["sha256"]) == 64
+
+
+def test_a_store_on_plates_is_rendered_again_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert scenes(Path("x.zarr"), *ON_PLATES).rc == 0
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert call("verify", "../x.zarr", "--regenerate", "6").rc == 0
+    (tmp_path / "plates").rename(tmp_path / "moved")
+    call("verify", "../x.zarr", "--regenerate", "6").refused(2, f"{tmp_path}/plates: does not exist")
+    assert call("verify", "../x.zarr", "--regenerate", "6", "--source", "../moved").rc == 0
+
+
+def test_a_plate_more_is_refused_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    monkeypatch.chdir(tmp_path)
+    assert scenes(tmp_path / "x.zarr", *ON_PLATES).rc == 0
+    write_corpus(tmp_path / "plates", [scene("p9", (80, 80))])
+    ended = scenes(tmp_path / "x.zarr", *ON_PLATES)
+    assert ended.rc == 2
+    assert "differs: plates new: 1 (p9)" in ended.stderr
+    call("verify", "x.zarr", "--regenerate", "6").refused(2, "other frames than the store was begun with: 1 new ('p9')")
 
 
 def test_the_documented_recipe_and_table_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def recipe(**keys: Any) -> SynthesisRecipe:
         ({"noise": {"var_max": "loud"}}, "noise.var_max"),
         ({"noise": {"mean_max": 0}}, "noise.mean_max"),
         ({"source": {"kind": "corpus", "max_level": 70_000}}, "source.corpus.max_level"),
-        ({"source": {"kind": "corpus", "mask_scale": "index"}}, "source.corpus.mask_scale"),
+        ({"source": {"kind": "corpus", "mask_scale": "maybe"}}, "source.corpus.mask_scale"),
     ],
 )
 def test_faults_are_found_where_they_are(keys, where):

@@ -16,7 +16,7 @@ from synth.store.commit import commit_path
 from synth.store.manifest import Manifest
 from synth.store.reader import open_store
 from synth.store.verify import check_store
-from tests.support.builders import recipe_of
+from tests.support.builders import recipe_of, scene, write_corpus
 from tests.support.stores import begun_store, copy_of, exchange, file_hashes, finished_store, flip_bit, write_shards
 
 
@@ -170,12 +170,27 @@ def test_damaged_manifest_is_nothing_to_repair_from(damaged):
 
 
 def test_other_content_than_the_store_had_is_an_error(damaged):
-    """As a numpy with other draws would give: the record is whole, but not what the manifest promises."""
+    """As a numpy with other draws would give: the record is whole, but not what the manifest promises. Nothing is replaced."""
     content = json.loads((damaged / "manifest.json").read_bytes())
     content["shards"][3]["content"] = "0" * 64
     Manifest(content).save(damaged)
-    with pytest.raises(VerificationError, match="shard 3 comes out with other content than the store had; its versions were"):
+    flip_bit(damaged / "image/c/5/0/0")
+    before = file_hashes(damaged)
+    with pytest.raises(VerificationError, match="shard 3 comes out with other content than the store had; it was left as it is"):
         repair(damaged)
+    after = file_hashes(damaged)
+    assert {name.split("/c/")[1][0] for name in after if after[name] != before[name]} == {"5"}, "the other one is made again"
+
+
+def test_an_unfinished_store_keeps_to_its_records(damaged):
+    content = json.loads((damaged / "manifest.json").read_bytes())
+    Manifest(content | {"state": "generating", "content_hash": None, "shards": []}).save(damaged)
+    path = commit_path(damaged, 3)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"content": "0" * 64}))
+    before = file_hashes(damaged)
+    with pytest.raises(VerificationError, match="shard 3 comes out with other content"):
+        repair(damaged)
+    assert file_hashes(damaged) == before
 
 
 def test_unfinished_store_is_completed(reference, tmp_path):
@@ -200,6 +215,26 @@ def test_rendered_source_needs_no_folder(tmp_path):
     (path / "noise/patch/c/0/0/0").unlink()
     assert repair(path) == [1] and file_hashes(path) == before
     assert compare_rendered(path, 8, source_root=None, on_sample=lambda _: None) == []
+
+
+@pytest.mark.parametrize("num_synthetic", [0, 5])
+def test_moved_plates(tmp_path, num_synthetic):
+    """Whether the scenes are the samples or stand for real frames."""
+    write_corpus(tmp_path / "plates", [scene(f"p{n}", (80, 80)) for n in range(2)])
+    plates = {"path": str(tmp_path / "plates"), "split": None, "share": 1.0}
+    source = {"kind": "scenes", "num_frames": 3, "frame_hw": (64, 64), "targets": {"empty_share": 0}, "plates": plates}
+    path = tmp_path / "x.zarr"
+    recipe = recipe_of(source=source, noise={"var_max": 1e4}, num_synthetic=num_synthetic, store={"shard_images": 4})
+    begun_store(path, recipe, recipe.folder)
+    repair(path)
+    before = file_hashes(path)
+    moved = (tmp_path / "plates").rename(tmp_path / "moved")
+    flip_bit(path / "image/c/0/0/0")
+    if num_synthetic == 0:  # the renderer of frames that stand for real ones is kept, with its plates
+        with pytest.raises(SourceError, match=r"plates: does not exist"):
+            repair(path)
+    assert repair(path, moved) == [0] and file_hashes(path) == before
+    assert compare_rendered(path, 3, source_root=moved, on_sample=lambda _: None) == []
 
 
 def test_samples_rendered_again(damaged):

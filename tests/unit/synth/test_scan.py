@@ -218,6 +218,18 @@ def test_a_foreign_folder_with_lists_is_read_at_the_split_in_use(root, tmp_path)
         assert table.leakage["noise_frames"] == [f"images/{name}.png" for name in expected]
 
 
+def test_near_duplicates_of_the_noise_folders_own_test_frames_are_left_out(tmp_path):
+    """Whatever the source: here one without any test list."""
+    other = [scene(name, (48, 48), level=40 + 20 * i) for i, name in enumerate(("o1", "o2", "o3"))]
+    near = frame_of(np.clip(other[2].levels.astype(int) + 2, 0, 255), other[2].mask, name="near")
+    lists = {"train": ["o1", "near"], "val": ["o2"], "test": ["o3"]}
+    noise = write_corpus(tmp_path / "noise", [*other, near], lists)
+    table, bank = scan(recipe_of(source={"kind": "scenes", "num_frames": 1}, split="trainval", noise={"source": str(noise)}))
+    assert table.leakage["noise_frames_excluded"] == ["near"] and len(table.leakage["noise_kept_from"]) == 1
+    codes = {name: code for code, name in enumerate(table.leakage["noise_frames"])}
+    assert set(bank.frame.tolist()) == {codes["images/o1.png"], codes["images/o2.png"]}
+
+
 def torn_lists(folder):
     """Give a folder of o1, o2, o3 two families of lists, none of them official."""
     for family, test in (("one", "o1"), ("two", "o3")):
@@ -274,7 +286,20 @@ def test_plates_with_the_pixels_of_a_test_frame_are_refused(tmp_path, num_synthe
         scan(recipe_of(source=source, num_synthetic=num_synthetic, noise={"var_max": 1e9}))
     (tmp_path / "plates/train.txt").write_text("p0\np1\n")
     table, _ = scan(recipe_of(source=source, num_synthetic=num_synthetic, noise={"var_max": 1e9}))
-    assert [row["id"] for row in table.plates] == (["p0"] if num_synthetic == 0 else [])
+    assert [row["id"] for row in table.plates] == ["p0"]
+
+
+@pytest.mark.parametrize("num_synthetic", [0, "all"])
+def test_near_duplicates_of_test_frames_among_plates_are_kept_and_named(tmp_path, num_synthetic):
+    frames = [scene(name, (80, 80)) for name in ("p0", "held_out")]
+    near = frame_of(np.clip(frames[1].levels.astype(int) + 2, 0, 255), frames[1].mask, name="near")
+    lists = {"train": ("p0", "near"), "val": ("p0",), "test": ("held_out",)}
+    plates = {"path": str(write_corpus(tmp_path / "plates", [*frames, near], lists)), "share": 0.5, "split": "trainval"}
+    source = {"kind": "scenes", "num_frames": 1, "frame_hw": (64, 64), "plates": plates}
+    table, _ = scan(recipe_of(source=source, num_synthetic=num_synthetic, noise={"var_max": 1e9}))
+    assert [row["id"] for row in table.plates] == ["near", "p0"] and table.leakage.keys() == {"plates"}
+    assert [(a, b) for a, b, _ in table.leakage["plates"]["near_duplicates_of_test"]] == [("near", "held_out")]
+    assert table.notes == ("1 of 1 test frames have a near-duplicate among the plates (kept, listed)",)
 
 
 def test_sequences_are_judged_over_time(root, tmp_path):

@@ -222,13 +222,13 @@ def test_all_zero_mask_is_a_target_free_frame(tree):
 
 def test_zero_one_mask_needs_auto(tree):
     path = tree.image("m.png", two_level(0, 1))
-    refused(path, "a 0/1 mask", 'mask_scale="auto"', decode=mask_of)
+    refused(path, "a 0/1 mask", "--mask-scale auto", "--set source.mask_scale=auto", decode=mask_of)
     np.testing.assert_array_equal(mask_of(path, "auto")[0], two_level(0, 1))
 
 
 def test_dim_mask_is_not_silently_empty(tree):
     path = tree.image("m.png", two_level(0, 100))
-    refused(path, "highest level is 100", 'mask_scale="auto"', decode=mask_of)
+    refused(path, "highest level is 100", "--mask-scale auto", decode=mask_of)
     np.testing.assert_array_equal(mask_of(path, "auto")[0], two_level(0, 1))
 
 
@@ -251,7 +251,7 @@ def test_palette_mask_needs_index(tree):
     indices = Image.fromarray(two_level(0, 2))
     indices.putpalette([255, 255, 255] * 3)
     path = tree.picture("m.png", indices)
-    refused(path, "palette", 'mask_scale="index"', decode=mask_of)
+    refused(path, "palette", "--mask-scale index", "--set source.mask_scale=index", decode=mask_of)
     np.testing.assert_array_equal(mask_of(path, "index")[0], two_level(0, 1))
 
 

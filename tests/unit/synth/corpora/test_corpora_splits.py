@@ -75,6 +75,12 @@ def test_list_that_is_no_text_refused(nudt):
     refused(nudt, "train.txt", "cannot be read as text", "UTF-8", split="trainval")
 
 
+@pytest.mark.parametrize(("name", "why"), [("none.txt", "No such file or directory"), ("images", "Is a directory")])
+def test_list_that_is_no_file_refused(nudt, name, why):
+    with pytest.raises(SourceError, match=rf"{name}: cannot be read \({why}\); give a text file of ids"):
+        read_list(nudt.root / name, root=nudt.root.resolve())
+
+
 def test_listed_ids_without_image_refused_with_count_and_names(nudt):
     for name in IDS[:4]:
         (nudt.root / f"images/{name}.png").unlink()

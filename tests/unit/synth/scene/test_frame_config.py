@@ -21,6 +21,8 @@ def test_a_preset_brings_its_scene_and_the_recipe_wins() -> None:
     assert space.regimes == {"space": 1.0}
     assert space.targets.levels.weights == (1.0, 0.0, 0.0, 0.0)
     assert SceneConfig(sensor="space_staring", regimes={"sky": 1.0}).regimes == {"sky": 1.0}
+    mixed = SceneConfig(sensor="space_staring", targets={"levels": {"blob": 0.1}, "empty_share": 0.5}).targets
+    assert mixed.levels.weights == (1.0, 0.1, 0.0, 0.0) and mixed.empty_share == 0.5
     stress = SceneConfig(sensor="stress_low_scr")
     assert (stress.scr.low, stress.scr.high) == (0.5, 3.0)
     assert SceneConfig(sensor="stress_low_scr", scr={"high": 2.0}).scr == ScrConfig(low=0.5, high=2.0)

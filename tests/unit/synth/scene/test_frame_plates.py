@@ -93,8 +93,20 @@ def test_windows_avoid_targets(tmp_path: Path) -> None:
 
 def test_no_window_without_targets_is_refused(tmp_path: Path) -> None:
     library = PlateLibrary(PlatesConfig(path=str(labelled(tmp_path, full=True)), split=None))
-    with pytest.raises(SourceError, match="no window of 64x64 px without a target"):
+    with pytest.raises(SourceError, match="512 frames x 16 windows drawn, none of 64x64 px without a target"):
         draw(library, 0)
+
+
+def test_a_folder_with_other_frames_than_expected_is_refused(folder: Path) -> None:
+    """Plates are drawn by number: with one frame more, nearly every scene would stand on another."""
+    library = PlateLibrary(PlatesConfig(path=str(folder)))
+    begun = {ref.id: library.corpus.read_hashed(ref)[1].image_sha256 for ref in library.frames}
+    library.expect(begun)
+    with pytest.raises(SourceError, match=r"than the store was begun with: 1 new \('p3'\), 1 gone \('p9'\); restore"):
+        library.expect({name.replace("3", "9"): sha256 for name, sha256 in begun.items()})
+    (folder / "p4.png").write_bytes((folder / "p0.png").read_bytes())
+    with pytest.raises(SourceError, match=r"begun with: 1 new \('p4'\); restore the folder"):
+        PlateLibrary(PlatesConfig(path=str(folder))).expect(begun)
 
 
 def test_a_folder_with_lists_needs_a_split(tmp_path: Path) -> None:

@@ -144,6 +144,28 @@ def test_lock_of_another_machine_needs_force(tmp_path):
         assert locks(tmp_path) == [f"000000-000009.{HOST}.{os.getpid()}.lock"]
 
 
+def test_lock_of_a_living_process_of_this_machine_is_not_for_force(tmp_path, caplog):
+    other = plant(tmp_path)
+    with pytest.raises(RefusalError, match="or stop it"), locked_range(tmp_path, range(9), force=True):
+        pytest.fail("two writers on one shard")
+    assert locks(tmp_path) == [other.name]
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"host": "node-17.cluster"}))
+    with locked_range(tmp_path, range(9), force=True):
+        assert not other.exists()
+    assert f"lock {other.name} removed on request" in caplog.text and "gone" not in caplog.text
+
+
+def test_a_killed_process_that_nobody_waited_for_is_dead(tmp_path):
+    """In a container whose first process reaps no others, it stays in the table."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    plant(tmp_path, pid=process.pid)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with locked_range(tmp_path, range(9)):
+        assert len(locks(tmp_path)) == 1
+    process.communicate()
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff\xff"])
 def test_unreadable_lock_counts_as_held(tmp_path, content):
     """It may be one that is just being written."""

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth.errors import RefusalError
+from synth.sources import digest_of_sources
 from synth.store.commit import all_digests
 from synth.store.manifest import Manifest, hash_content
-from tests.support.builders import write_mini_corpus
+from tests.support.builders import recipe_of, scene, write_corpus, write_mini_corpus
 from tests.support.stores import begun_store, file_hashes, small_recipe
 
 
@@ -100,6 +101,41 @@ def test_changed_source_is_named(begun, tmp_path):
     wide = other / "images/wide.png"
     wide.write_bytes(wide.read_bytes() + b"\0")
     assert begun().differences(begun(other)) == ["source frames changed: 1 (wide)"]
+
+
+@pytest.mark.parametrize("num_synthetic", [0, 4])
+def test_other_plates_are_told_apart(tmp_path, num_synthetic):
+    """Of copies of scenes as well, whose stores did not record their plates at first: those go on."""
+    folder = write_corpus(tmp_path / "plates", [scene("p0", (80, 80))])
+    plates = {"path": str(folder), "split": None, "share": 1.0}
+    source = {"kind": "scenes", "num_frames": 2, "frame_hw": (64, 64), "targets": {"empty_share": 0}, "plates": plates}
+    recipe = recipe_of(source=source, noise={"var_max": 1e4}, num_synthetic=num_synthetic)
+    stores = iter(range(9))
+
+    def described() -> Manifest:
+        return begun_store(tmp_path / f"{next(stores)}.zarr", recipe, None)
+
+    first = described()
+    assert first.differences(described()) == []
+    if num_synthetic:
+        old = Manifest(copy.deepcopy(first.content))
+        old.content["sources"].update(plates=[], digest=digest_of_sources(old.content["sources"] | {"plates": []}))
+        assert old.differences(described()) == []
+    (folder / "images/p1.png").write_bytes((folder / "images/p0.png").read_bytes())
+    (folder / "masks/p1.png").write_bytes((folder / "masks/p0.png").read_bytes())
+    assert "plates new: 1 (p1)" in first.differences(described())
+
+
+def test_a_store_from_before_noise_folders_had_tests_goes_on_with_its_bank(begun):
+    def described(digest: str, **leakage: object) -> Manifest:
+        manifest = Manifest(copy.deepcopy(begun().content) | {"noise_digest": digest})
+        manifest.content["sources"]["leakage"] |= {"noise_frames": ["a.png", "b.png"], "noise_frames_excluded": []} | leakage
+        return manifest
+
+    now = described("now", noise_frames_excluded=["b"], noise_kept_from=["hash"])
+    assert described("then").differences(now) == []
+    for other in (described("then", noise_frames=["a.png"]), described("then", noise_kept_from=["hash"])):
+        assert other.differences(now) == ["noise bank: other windows were sampled (the frames of noise.source have changed)"]
 
 
 def test_content_hash_covers_content_and_not_layout(finished, begun):
