@@ -1,24 +1,30 @@
 """The comparison of several evaluations: one row a detector and rule, means over seeds, and the classical floor.
 
-Runs are seeds of one experiment when recipe (but for ``train.seed``), sources and kind of the initial weights are equal.
+Runs are seeds of one experiment when recipe and sources are equal, and those of the pretraining they start from, seeds left out.
 Where every run has initial weights of its own, those are the replicates, and runs that share them are averaged first: seeds
 of one pretraining are not independent. Otherwise the training seeds are the replicates. Means carry Student's t interval over
-replicates from three on (:func:`finetune.metrics.intervals.seed_interval`); it says nothing of the choice of test frames.
+replicates from three on (:func:`finetune.metrics.intervals.seed_interval`); it says nothing of the choice of test frames. So an
+experiment beats the classical floor, or stays below it, where two intervals say so: that one, and the paired bootstrap over
+frames (:func:`finetune.metrics.intervals.bootstrap_difference`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.metrics import Scores
-from finetune.metrics.intervals import seed_interval
+import numpy as np
+
+from finetune.metrics import NativeTally, Scores
+from finetune.metrics.intervals import Interval, bootstrap_difference, seed_interval
 from finetune.metrics.scores import finite
+from finetune.metrics.sums import FloatArray
 from pipelines.evaluate_plan import Evaluation
 from pipelines.evaluate_scores import CLEAN, Evaluated
 from pipelines.evaluate_trained import Exposure, Run
+from synth.rng import Stream, keyed_generator
 
 METRICS = ("iou", "niou", "pd", "fa")
 _LEAST_SEEDS = 3  # what seed_interval asks for: with two the t quantile is 12.7, an interval of nothing
@@ -32,7 +38,8 @@ class Row:
         name: Name of the detector.
         rule: Threshold rule.
         native: Canonical scores.
-        clean: Those of the frames without near duplicates; None when these were not searched for, or there are none.
+        counts: What they were made from.
+        clean: Scores of the frames without near duplicates; None when these were not searched for, or there are none.
         run: The run; None for a classical method.
         exposure: What the run has seen of the set; None for a classical method.
         operating: Pd at false-alarm areas and by target size and SCR (:mod:`finetune.metrics.operating`).
@@ -41,6 +48,7 @@ class Row:
     name: str
     rule: str
     native: Scores
+    counts: NativeTally
     clean: Scores | None
     run: Run | None = None
     exposure: Exposure | None = None
@@ -86,9 +94,15 @@ class SeedMean:
     clean: Mapping[str, Estimate] | None
 
     @property
-    def num_collapsed(self) -> int:
-        """Runs known to have collapsed."""
-        return sum(row.run is not None and row.run.is_collapsed is True for row in self.rows)
+    def num_collapsed(self) -> int | None:
+        """Runs that say background everywhere; None where nothing was left to validate on."""
+        found = [row.run.is_collapsed for row in self.rows if row.run is not None]
+        return None if None in found else found.count(True)
+
+    @property
+    def collapsed(self) -> str:
+        """How many of them have collapsed, for the reader."""
+        return "unknown" if self.num_collapsed is None else f"{self.num_collapsed} of {len(self.rows)}"
 
     @property
     def label(self) -> str:
@@ -119,6 +133,7 @@ class SetComparison:
         num_near_duplicates: Frames with near duplicates; None when not searched for.
         rows: One a detector and rule.
         means: Of runs that are seeds of one experiment.
+        floor: Lines on experiments against the best classical row.
     """
 
     title: str
@@ -127,6 +142,7 @@ class SetComparison:
     num_near_duplicates: int | None
     rows: tuple[Row, ...]
     means: tuple[SeedMean, ...]
+    floor: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -136,16 +152,21 @@ class SetComparison:
             "num_near_duplicates": self.num_near_duplicates,
             "rows": [row.to_dict() for row in self.rows],
             "means": [mean.to_dict() for mean in self.means],
-            "floor": list(against_floor(self.rows, self.means)),
+            "floor": list(self.floor),
         }
 
 
-def compare_evaluations(done: Sequence[tuple[Evaluation, Evaluated]]) -> tuple[SetComparison, ...]:
-    """Return one comparison a set, in the order of the evaluations."""
+def compare_evaluations(done: Sequence[tuple[Evaluation, Evaluated]], num_resamples: int) -> tuple[SetComparison, ...]:
+    """Return one comparison a set, in the order of the evaluations.
+
+    Args:
+        done: Evaluations with what they found.
+        num_resamples: Bootstrap resamples of differences over frames, 0 for none.
+    """
     by_set = {evaluation.truth: list[tuple[Evaluation, Evaluated]]() for evaluation, _ in done}
     for evaluation, found in done:
         by_set[evaluation.truth].append((evaluation, found))
-    return tuple(_compare(entries) for entries in by_set.values())
+    return tuple(_compare(entries, num_resamples) for entries in by_set.values())
 
 
 def means_over_seeds(rows: Sequence[Row]) -> Iterator[SeedMean]:
@@ -161,35 +182,69 @@ def means_over_seeds(rows: Sequence[Row]) -> Iterator[SeedMean]:
             yield SeedMean(tuple(members), len(replicates), _estimates(replicates, "native"), clean)
 
 
-def against_floor(rows: Sequence[Row], means: Sequence[SeedMean]) -> Iterator[str]:
-    """Yield one line for every experiment but those trained on these frames: its canonical IoU against the best classical row."""
-    fair = [row for row in rows if row.exposure is None or not row.exposure.num_trained]
+def against_floor(
+    rows: Sequence[Row], means: Sequence[SeedMean], groups: Sequence[str] | None, num_resamples: int
+) -> Iterator[str]:
+    """Yield one line for every experiment but those trained on these frames: its canonical IoU against the best classical row.
+
+    Args:
+        rows: All rows.
+        means: Of runs among them.
+        groups: Sequence of each frame in id order, or None where frames come singly.
+        num_resamples: Bootstrap resamples of the differences over frames; without any, none is stated as more than seen.
+    """
     floors = [row for row in rows if row.run is None and not math.isnan(row.native.iou)]
     if not floors:
         return
     best = max(floors, key=lambda row: row.native.iou)
-    floor = f"the classical floor ({best.name}, {best.rule}: IoU {best.native.iou:.2f} %)"
-    for mean in means:
-        if mean.rows[0] in fair:
-            yield f"{mean.label}: {_verdict(mean.native['iou'], best.native.iou, floor)}"
     averaged = {row.name for mean in means for row in mean.rows}
-    for row in fair:
-        if row.run is not None and row.name not in averaged:
-            yield f"{row.name} (one run): {_verdict(Estimate(row.native.iou, None), best.native.iou, floor)}"
+    single = (row for row in rows if row.run is not None and row.name not in averaged)
+    experiments = [(mean.label, mean.native["iou"], mean.rows) for mean in means]
+    experiments += [(f"{row.name} (one run)", Estimate(row.native.iou, None), (row,)) for row in single]
+    for label, iou, members in experiments:
+        if not any(row.exposure is not None and row.exposure.num_trained for row in members):
+            over_frames = _difference_over_frames(members, best, groups, num_resamples) if num_resamples else None
+            yield f"{label}: {_verdict(iou, over_frames, best)}"
 
 
-def _compare(entries: Sequence[tuple[Evaluation, Evaluated]]) -> SetComparison:
+def _difference_over_frames(rows: Sequence[Row], best: Row, groups: Sequence[str] | None, num_resamples: int) -> Interval:
+    """Return the interval over frames of the mean IoU of runs minus that of a classical row, percent."""
+
+    def iou(members: Sequence[Row]) -> Callable[[FloatArray], dict[str, FloatArray]]:
+        return lambda weights: {"iou": 100.0 * np.mean([row.counts.scores(weights)["iou"] for row in members], axis=0)}
+
+    rng = keyed_generator(0, Stream.RESAMPLE, 0)
+    num = len(best.counts)
+    return bootstrap_difference(iou([best]), iou(rows), num, rng=rng, groups=groups, num_resamples=num_resamples)["iou"]
+
+
+def _verdict(iou: Estimate, over_frames: Interval | None, best: Row) -> str:
+    gain, half = iou.mean - best.native.iou, iou.half_width
+    floor = f"the classical floor ({best.name}, {best.rule}: IoU {best.native.iou:.2f} %)"
+    seeds = "" if half is None else f" +- {half:.2f}"
+    frames = "" if over_frames is None else f", over frames [{over_frames.low:+.2f}, {over_frames.high:+.2f}]"
+    amount = f"{gain:+.2f}{seeds} IoU{frames}"
+    if half is None:
+        return f"{amount} from {floor}; below three seeds that is no claim"
+    is_shown = abs(gain) > half and over_frames is not None and (over_frames.low > 0.0 or over_frames.high < 0.0)
+    verb = ("beats" if gain > 0 else "stays below") if is_shown else "cannot be told from"
+    return f"{verb} {floor}: {amount}"
+
+
+def _compare(entries: Sequence[tuple[Evaluation, Evaluated]], num_resamples: int) -> SetComparison:
     first, found = entries[0]
     rows = tuple(row for evaluation, result in entries for row in _rows(evaluation, result))
-    data, near = first.about["data"], found.num_near_duplicates
-    return SetComparison(first.truth.about, first.is_other, data, near, rows, tuple(means_over_seeds(rows)))
+    means = tuple(means_over_seeds(rows))
+    floor = tuple(against_floor(rows, means, first.truth.groups(), num_resamples))
+    return SetComparison(first.truth.about, first.is_other, first.about["data"], found.num_near_duplicates, rows, means, floor)
 
 
 def _rows(evaluation: Evaluation, found: Evaluated) -> Iterator[Row]:
     contender = evaluation.contender
     for rule, modes in found.scores.items():
         clean = modes["native"] if found.num_near_duplicates == 0 else modes.get(CLEAN)
-        yield Row(contender.name, rule, modes["native"], clean, contender.run, evaluation.exposure, found.operating[rule])
+        scores, counts = modes["native"], found.counts[rule]
+        yield Row(contender.name, rule, scores, counts, clean, contender.run, evaluation.exposure, found.operating[rule])
 
 
 def _replicates(rows: Sequence[Row]) -> list[list[Row]]:
@@ -214,11 +269,3 @@ def _estimate(values: Sequence[float]) -> Estimate:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
-
-
-def _verdict(iou: Estimate, floor_iou: float, floor: str) -> str:
-    gain, half = iou.mean - floor_iou, iou.half_width
-    if half is not None and abs(gain) <= half:
-        return f"cannot be told from {floor}, {gain:+.2f} +- {half:.2f} IoU"
-    width = "" if half is None else f" +- {half:.2f}"
-    return f"beats {floor} by {gain:.2f}{width} IoU" if gain > 0 else f"stays below {floor} by {-gain:.2f}{width} IoU"

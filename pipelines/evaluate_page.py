@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from finetune.metrics import Scores
-from pipelines.evaluate_compare import METRICS, Estimate, Row, SeedMean, SetComparison, against_floor
+from pipelines.evaluate_compare import METRICS, Estimate, Row, SeedMean, SetComparison
 
 HEAD = """\
 # Detectors compared
@@ -36,9 +36,9 @@ def section_of(found: SetComparison) -> Iterator[str]:
         yield f"Without the {num_near} frames that have near duplicates among frames that may have trained, {remain} remain:"
         yield ""
         yield from _table(found, clean=True)
-    if lines := list(against_floor(found.rows, found.means)):
+    if found.floor:
         yield ""
-        yield from (f"- {line}" for line in lines)
+        yield from (f"- {line}" for line in found.floor)
 
 
 def page_of(comparisons: Sequence[SetComparison], warnings: Sequence[str]) -> str:
@@ -76,8 +76,7 @@ def _row(row: Row, scores: Scores) -> tuple[str, ...]:
 def _mean_row(mean: SeedMean, estimates: Sequence[Estimate]) -> tuple[str, ...]:
     first = mean.rows[0]
     assert first.run is not None and first.exposure is not None
-    collapsed = f"{mean.num_collapsed} of {len(mean.rows)}"
-    return mean.label, first.rule, first.run.init, first.exposure.about, *map(_show, estimates), "", "", collapsed
+    return mean.label, first.rule, first.run.init, first.exposure.about, *map(_show, estimates), "", "", mean.collapsed
 
 
 def _show(value: Estimate) -> str:

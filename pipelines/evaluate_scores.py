@@ -70,12 +70,14 @@ class Evaluated:
         operating: Rule -> Pd at false-alarm areas and by target size and SCR (:mod:`finetune.metrics.operating`).
         cpu_s: CPU seconds of each frame, in id order.
         num_near_duplicates: Frames that are not clean; None when not searched for.
+        counts: Rule -> canonical counts of every frame.
     """
 
     scores: Mapping[str, Mapping[str, Scores]]
     operating: Mapping[str, Mapping[str, Any]]
     cpu_s: tuple[float, ...]
     num_near_duplicates: int | None
+    counts: Mapping[str, NativeTally]
 
     @property
     def cpu_ms(self) -> dict[str, float]:
@@ -168,7 +170,9 @@ def score_frames(
     scores = {rule: tally.scores(truth, num_resamples, clean_ids) for rule, tally in tallies.items()}
     found = curves.result()
     operating = {rule: operating_points(found, tally.targets) for rule, tally in tallies.items()}
-    return Evaluated(scores, operating, tuple(cpu_s), None if clean_ids is None else len(truth.ids) - len(clean_ids))
+    num_near = None if clean_ids is None else len(truth.ids) - len(clean_ids)
+    counts = {rule: tally.native for rule, tally in tallies.items()}
+    return Evaluated(scores, operating, tuple(cpu_s), num_near, counts)
 
 
 def read_mask(path: Path) -> BoolMask:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.command import EXIT_OK, EXIT_VERIFICATION, Parser, run_command
-from pipelines.scale_table import answer_text, difference_text, mean_text
+from pipelines.scale_table import MIN_SEEDS, answer_text, difference_text, mean_text
 from synth.errors import RefusalError
 from synth.store.files import read_json, write_durably
 
@@ -98,7 +98,7 @@ def _study(path: Path, content: Json) -> Iterator[str]:
     """Yield what fresh seeds decided, and a row an arm, a column each data set, label count and budget that three seeds have."""
     runs, recipe = content["runs"], content["recipe"]
     seeds = sorted({seed for group in content["groups"] for seed in group["seeds"]})
-    shown = [place for place in dict.fromkeys(map(_place, content["groups"])) if _has_interval(content, place)]
+    shown = _shown(content)
     yield f"**[{content['name']}]({_page(path)})**, {len(seeds)} seeds, {runs['finished']} of {runs['planned']} runs."
     yield ""
     yield from _endpoint(content["endpoint"])
@@ -111,7 +111,7 @@ def _study(path: Path, content: Json) -> Iterator[str]:
     has_labels = any(len(dataset["labels"]) > 1 for dataset in recipe["sets"])
     yield "| arm | " + " | ".join(_head(place, has_labels) for place in shown) + " |"
     yield "|---" * (1 + len(shown)) + "|"
-    reference = content["comparisons"][0]["reference"]
+    reference = recipe["arms"][0]["name"] if recipe["endpoint"] is None else recipe["endpoint"]["reference"]
     yield (
         f"| {reference} | " + " | ".join(mean_text(_group(content, place, reference)["scores"]["iou"]) for place in shown) + " |"
     )
@@ -146,8 +146,13 @@ def _head(place: Place, has_labels: bool) -> str:
     return ", ".join([dataset, *([f"{labels or 'all'} labels"] if has_labels else []), budget])
 
 
-def _has_interval(content: Json, place: Place) -> bool:
-    return any(c["low"] is not None for c in content["comparisons"] if _place(c) == place)
+def _shown(content: Json) -> list[Place]:
+    """Return the places where an arm can be compared; in a study of a single arm, those with seeds enough for an interval."""
+    if len(content["recipe"]["arms"]) > 1:
+        found = [_place(entry) for entry in content["comparisons"] if entry["low"] is not None]
+    else:
+        found = [_place(group) for group in content["groups"] if len(group["seeds"]) >= MIN_SEEDS]
+    return list(dict.fromkeys(found))
 
 
 def _unequal_steps(content: Json, shown: Sequence[Place]) -> str:

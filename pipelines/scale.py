@@ -29,8 +29,8 @@ from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.scale_cells import TEST_NAME, Cell, Frames, cells_of
 from pipelines.scale_endpoint import Choice, choose, choosing_cells, confirmation_cells, places
-from pipelines.scale_findings import command_of, content_of, findings, read_groups, stores_of
-from pipelines.scale_folder import begin, identity_of, lists_of
+from pipelines.scale_findings import command_of, content_of, findings, read_groups, refuse_other_stores, stores_of
+from pipelines.scale_folder import begin, held, identity_of, lists_of
 from pipelines.scale_known import read_known, take_over
 from pipelines.scale_page import page_of
 from pipelines.scale_plan import frames_of, longest_confirmation, print_estimate, print_plan, print_refusals, unfinished
@@ -94,30 +94,31 @@ def _run(arguments: argparse.Namespace) -> int:
         raise RecipeError(f"--arms must be of {', '.join(place.recipes)}, got {strange[0]}")
     frames = {dataset.name: frames_of(place, dataset) for dataset in place.study.sets}
     lists = lists_of(place, {name: of_set.train for name, of_set in frames.items()})
-    _open_folder(arguments, place, lists)
     cells = list(cells_of(place.study, frames))
-    asked = _asked(arguments, cells)
-    print_plan(place, frames, cells, asked)
-    with stop_on_signal((place.out / STOP_NAME).touch if not arguments.dry_run else lambda: None) as stop:
-        if arguments.dry_run:
-            print_refusals(place.study, frames)
-            fresh = _confirmation(place, frames, cells) or longest_confirmation(place, frames)
-            print_estimate(place, asked, fresh, arguments.workers, stop)
-            print("nothing written (--dry-run)")
-            return EXIT_OK
-        return _work(arguments, place, frames, cells, lists, stop)
-
-
-def _open_folder(arguments: argparse.Namespace, place: Workplace, lists: Mapping[str, Any]) -> None:
-    """Make the folder or check that it holds this study, and take over what was done elsewhere."""
     if arguments.dry_run:
-        return
+        return _print_dry_run(arguments, place, frames, cells)
     identity = identity_of(place)
     found = {file: read_known(file, identity, lists) for file in arguments.known}
     begin(place, lists)
-    for file, known in found.items():
-        take_over(place.out, known)
-        print(f"{file}: {len(known.runs)} finished runs")
+    with held(place.out), stop_on_signal((place.out / STOP_NAME).touch) as stop:
+        refuse_other_stores(place.out, found.values())
+        for file, known in found.items():
+            take_over(place.out, known)
+            print(f"{file}: {len(known.runs)} finished runs")
+        print_plan(place, frames, cells, _asked(arguments, cells))
+        return _work(arguments, place, frames, cells, lists, stop)
+
+
+def _print_dry_run(arguments: argparse.Namespace, place: Workplace, frames: Mapping[str, Frames], cells: Sequence[Cell]) -> int:
+    """Print what would be done and what it takes; write nothing."""
+    asked = _asked(arguments, cells)
+    print_plan(place, frames, cells, asked)
+    print_refusals(place.study, frames)
+    fresh = _confirmation(place, frames, cells) or longest_confirmation(place, frames)
+    with stop_on_signal() as stop:
+        print_estimate(place, asked, fresh, arguments.workers, stop)
+    print("nothing written (--dry-run)")
+    return EXIT_OK
 
 
 def _asked(arguments: argparse.Namespace, cells: Sequence[Cell]) -> list[Cell]:

@@ -11,7 +11,7 @@ OUT/known/PATH.json                          what is known of a run or pretraini
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,13 @@ class Frames:
         train: Frames of the training list.
         made: Name of an arm -> frames of the data set made for it from all of them.
         rendered: Arms whose data set is rendered and takes nothing from them: it is used whole with any labels.
+        originals: Name of an arm -> frames of its data set that are those of the training list themselves; none if not named.
     """
 
     train: int
     made: Mapping[str, int]
     rendered: frozenset[str] = frozenset()
+    originals: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, arm: Arm, labels: int | None) -> int:
         """Return how many frames an arm trains on with a number of labels; of what is made, its share."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.scale_cells import TEST_NAME, Cell, Frames, read_test
+from pipelines.scale_cells import KNOWN_FOLDER, TEST_NAME, Cell, Frames, read_test
 from pipelines.scale_curves import ArmCurve, curves_of, ratio_dict, ratios_of, transfers_of
 from pipelines.scale_endpoint import Choice, Confirmation, choose, confirm
-from pipelines.scale_known import sources_of
+from pipelines.scale_known import Known, sources_of
 from pipelines.scale_labels import LabelRatio
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_table import Group, comparisons_of, groups_of
@@ -60,9 +60,9 @@ class Findings:
 
 
 def command_of(recipe: str, overrides: Sequence[str]) -> str:
-    """Return the command that makes a study, without paths of this machine."""
+    """Return the command that makes a study, without paths of this machine: of a recipe file its name."""
     sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
-    return f"python -m pipelines.scale {recipe} --data $SIRST_DATA --out STUDY{sets}"
+    return f"python -m pipelines.scale {shlex.quote(Path(recipe).name)} --data $SIRST_DATA --out STUDY{sets}"
 
 
 def read_groups(study: StudyRecipe, frames: Mapping[str, Frames], out: Path, cells: Sequence[Cell]) -> tuple[Group, ...]:
@@ -143,9 +143,9 @@ def content_of(found: Findings, out: Path, identity: Mapping[str, Any], data: Ma
 
 
 def _frames_dict(frames: Frames) -> dict[str, Any]:
-    """Return how many frames arms have with all labels; what is made from frames has these among its own, as originals."""
-    made = {arm: count - (0 if arm in frames.rendered else frames.train) for arm, count in frames.made.items()}
-    return {"train": frames.train, "synthetic": made, "rendered": sorted(frames.rendered)}
+    """Return how many frames arms have with all labels; what is made from frames may have these among its own."""
+    synthetic = {arm: count - frames.originals.get(arm, 0) for arm, count in frames.made.items()}
+    return {"train": frames.train, "synthetic": synthetic, "rendered": sorted(frames.rendered)}
 
 
 def _environments(out: Path) -> list[dict[str, Any]]:
@@ -164,9 +164,28 @@ def stores_of(out: Path) -> dict[str, str]:
     made = {path.name: open_store(path, allow_incomplete=True).manifest for path in sorted((out / "stores").glob("*.zarr"))}
     own = {name: manifest["content_hash"] for name, manifest in made.items() if manifest["state"] == "complete"}
     for source in sources_of(out):
-        if strange := [name for name, digest in source["stores"].items() if own.setdefault(name, digest) != digest]:
-            raise RefusalError(f"{out}: runs of {source['name']} trained on another {strange[0]}; begin anew without them")
+        if strange := _other_stores(own, source):
+            folder = out / KNOWN_FOLDER
+            raise RefusalError(f"{out}: runs of {source['name']} trained on another {strange}; remove {folder} to go on without")
     return own
+
+
+def refuse_other_stores(out: Path, known: Iterable[Known]) -> None:
+    """Refuse runs from elsewhere that trained on other data than those of the folder or than each other's, before any is taken.
+
+    Raises:
+        RefusalError: They did, or those that the folder took over before.
+    """
+    own = stores_of(out)
+    for source in (entry.source for entry in known):
+        if strange := _other_stores(own, source):
+            raise RefusalError(f"--known {source['name']}: its runs trained on another {strange}; go on without them")
+
+
+def _other_stores(own: dict[str, str], source: Mapping[str, Any]) -> str | None:
+    """Return the first data set of a source that is another here; those that are not here are added."""
+    strange = (name for name, digest in source["stores"].items() if own.setdefault(name, digest) != digest)
+    return next(strange, None)
 
 
 def _endpoint(found: Findings) -> dict[str, Any] | None:

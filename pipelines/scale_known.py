@@ -71,18 +71,24 @@ def read_known(file: Path, identity: Mapping[str, Any], lists: Mapping[str, Any]
 
 
 def take_over(out: Path, known: Known) -> None:
-    """Let finished runs count in the folder of a study, begun; a source counts those that the folder did not have before."""
-    sources, digest = sources_of(out), known.source["sha256"]
-    new = [path for path in known.runs if not known_path(out, path).is_file() and not (out / path / TEST_NAME).is_file()]
-    before = sum(source["runs"] for source in sources if source["sha256"] == digest)  # taken over twice, it is the same source
+    """Let finished runs count in the folder of a study, begun; a source counts those that no other had brought.
+
+    Where they come from is written first: a record without that would have no source if the command were killed between.
+    """
+    others = [source for source in sources_of(out) if source["sha256"] != known.source["sha256"]]  # taken over twice, it is one
+    brought = {path for source in others for path in source.get("paths", ())}
+    new = [path for path in known.runs if path not in brought and not (out / path / TEST_NAME).is_file()]
+    entry = {**known.source, "runs": len(new), "paths": new}
+    write_json(out / KNOWN_FOLDER / SOURCES_NAME, [*others, entry])
     for path, record in (*known.runs.items(), *known.zero_labels.items()):
         write_json(known_path(out, path), record)
-    others = [source for source in sources if source["sha256"] != digest]
-    write_json(out / KNOWN_FOLDER / SOURCES_NAME, [*others, {**known.source, "runs": before + len(new)}])
 
 
 def sources_of(out: Path) -> list[dict[str, Any]]:
-    """Return the files that runs were taken over from: name, sha256, runs it was the first to bring, environments, stores."""
+    """Return the files that runs were taken over from: name, sha256, environments, stores, and new ``runs``, ``paths``.
+
+    A run is new in the file that was the first to bring it.
+    """
     path = out / KNOWN_FOLDER / SOURCES_NAME
     found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
     return found
@@ -95,11 +101,11 @@ def _tests(group: Mapping[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
         cell = Cell(group["dataset"], group["arm"], labels, int(group["steps"]), int(seed), int(group["num_frames"]))
         clean = group["clean_iou"][i]
         own = {
-            "whole": {name: float(group["scores"][name][i]) for name in SCORES},
+            "whole": {name: _number(group["scores"][name][i]) for name in SCORES},
             "clean": None if clean is None else {"iou": float(clean)},
             "operating": group["operating"][i],
         }
-        others = {name: {"whole": {"iou": float(values[i])}} for name, values in group["other_iou"].items()}
+        others = {name: {"whole": {"iou": _number(values[i])}} for name, values in group["other_iou"].items()}
         result = {
             "validation": {"val_best_iou": float(group["validation_iou"][i])},
             "is_collapsed": bool(group["collapsed"][i]),
@@ -107,6 +113,10 @@ def _tests(group: Mapping[str, Any]) -> Iterator[tuple[Cell, dict[str, Any]]]:
         }
         tests = {group["dataset"]: own} | others
         yield cell, {"format": 1, "cell": asdict(cell), "result": result, "tests": tests, "loss_slope": group["loss_slopes"][i]}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _zero_labels(entry: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -43,15 +43,20 @@ def frames_of(place: Workplace, dataset: DataSet) -> Frames:
     if None in dataset.labels and train in dataset.labels:
         raise SourceError(f"sets.{dataset.name}.labels must not name all {train} training frames twice, got {train} and null")
     made: dict[str, int] = {}
+    originals: dict[str, int] = {}
     rendered: set[str] = set()
     for arm in place.study.arms:
         if arm.synthesize is not None:
             source, overrides = synthesis_of(arm, str(folder))
             recipe = synthesize.resolve_recipe(arm.synthesize, source, overrides)
             table, _ = scan_sources(recipe, threads=1, progress=lambda *_: None)
-            made[arm.name] = len(Plan(recipe, table.targets_per_frame()))
-            rendered.update({arm.name} if source is None else ())
-    frames = Frames(train, made, frozenset(rendered))
+            plan = Plan(recipe, table.targets_per_frame())
+            made[arm.name] = len(plan)
+            if source is None:
+                rendered.add(arm.name)
+            else:
+                originals[arm.name] = plan.num_originals
+    frames = Frames(train, made, frozenset(rendered), originals)
     _check_transfer(place.study.transfer, frames)
     return frames
 

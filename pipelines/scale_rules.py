@@ -44,11 +44,6 @@ class Judgement:
     exponent: Interval | None
     refusals: tuple[str, ...]
 
-    @property
-    def may_state_law(self) -> bool:
-        """Whether there is a law."""
-        return self.law is not None
-
 
 def judge(curve: LearningCurve, *, collapsed: Sequence[float] = (), convergence: Sequence[Convergence] = ()) -> Judgement:
     """Say what may be said of a curve under law ``P3``.

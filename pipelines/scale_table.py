@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune.metrics.intervals import paired_p, seed_interval, sign_flip_p, smallest_detectable
 from finetune.metrics.operating import pd_at
+from finetune.metrics.scores import finite
 from pipelines.scale_cells import Cell, Frames, cell_of
 from pipelines.scale_recipe import StudyRecipe
 from pipelines.scale_rules import Convergence
@@ -36,7 +37,7 @@ class Group:
         steps: Optimiser steps.
         seeds: Seeds that are done.
         validation_iou: Best IoU on validation, percent, of each of them.
-        scores: Name of a score -> value of each seed on the test list.
+        scores: Name of a score -> value of each seed on the test list; NaN where undefined, as Pd without a target.
         clean_iou: IoU of each seed on the test frames without near duplicates; NaN where there are none.
         other_iou: Name of another data set -> IoU of each seed on its test list.
         loss_slopes: Share of the whole fall of the loss that the last fifth of training brought, of each seed; NaN if unknown.
@@ -87,9 +88,11 @@ class Group:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        unknown = {name: [v if math.isfinite(v) else None for v in getattr(self, name)] for name in ("clean_iou", "loss_slopes")}
+        found = {name: [finite(value) for value in getattr(self, name)] for name in ("clean_iou", "loss_slopes")}
+        tables = {key: {name: [finite(value) for value in values] for name, values in getattr(self, key).items()}
+                  for key in ("scores", "other_iou")}  # fmt: skip
         states = {"convergence": self.convergence, "is_limited": self.is_limited, "num_collapsed": self.num_collapsed}
-        return asdict(self) | unknown | states
+        return asdict(self) | found | tables | states
 
 
 def groups_of(study: StudyRecipe, frames: Mapping[str, Frames], tests: Mapping[Cell, Mapping[str, Any]]) -> Iterator[Group]:
@@ -132,14 +135,18 @@ def group_of(budget: str, cells: Sequence[Cell], tests: Mapping[Cell, Mapping[st
         steps=cell.steps,
         seeds=tuple(done),
         validation_iou=tuple(record["result"]["validation"]["val_best_iou"] for record in records),
-        scores={name: tuple(scores["whole"][name] for scores in own) for name in SCORES},
-        clean_iou=tuple(math.nan if scores["clean"] is None else scores["clean"]["iou"] for scores in own),
-        other_iou={name: tuple(record["tests"][name]["whole"]["iou"] for record in records) for name in others},
-        loss_slopes=tuple(math.nan if slope is None else slope for slope in slopes),
+        scores={name: tuple(_or_nan(scores["whole"][name]) for scores in own) for name in SCORES},
+        clean_iou=tuple(math.nan if scores["clean"] is None else _or_nan(scores["clean"]["iou"]) for scores in own),
+        other_iou={name: tuple(_or_nan(record["tests"][name]["whole"]["iou"]) for record in records) for name in others},
+        loss_slopes=tuple(map(_or_nan, slopes)),
         collapsed=tuple(bool(record["result"]["is_collapsed"]) for record in records),
         init=", ".join(sorted({_init(record["result"].get("init", {"kind": "random"})) for record in records})),
         operating=tuple(scores.get("operating") for scores in own),
     )
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _init(origin: Mapping[str, Any]) -> str:

@@ -160,7 +160,7 @@ class FinetuneTask:
         """Return the scores of the run on a test list, on its part without near duplicates, and at every operating point."""
         from finetune.evaluate import score_run
 
-        corpus = open_corpus(Path(tested.folder), "test")
+        corpus = open_corpus(Path(tested.folder), "test", max_level=self.recipe.data.max_level)
         frames = (corpus.read(ref) for ref in corpus.frames)
         amp = self.recipe.train.amp == "bf16"
         scores = score_run(Path(self.run), frames, device=device, amp=amp, clean_ids=frozenset(tested.clean_ids))
@@ -197,7 +197,8 @@ class ZeroLabelTask:
             return True
         torch.set_num_threads(self.train.threads or 1)
         model, _ = load_run(Path(self.run))
-        lists = (open_corpus(Path(self.folder), split) for split in ("val", "test"))
+        max_level = RunDirectory(Path(self.run)).recipe["recipe"]["data"].get("max_level")
+        lists = (open_corpus(Path(self.folder), split, max_level=max_level) for split in ("val", "test"))
         choosing, frames = ([*map(corpus.read, corpus.frames)] for corpus in lists)
         with joined_world(self.train.device) as world:
             use_fast_layout(model.to(world.device), world.device)

@@ -96,10 +96,6 @@ class TransferLaw:
         """Return the error that endless synthetic frames would still remove over the error they would leave."""
         return float(synthetic**-self.alpha / self.gamma)
 
-    def is_gap(self, synthetic: float) -> bool:
-        """Tell whether the gap, not the count, is what holds the error up at a number of synthetic frames."""
-        return self.odds(synthetic) < 1.0 / GAP_FACTOR
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TransferJudgement:

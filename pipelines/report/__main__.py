@@ -23,8 +23,8 @@ from pipelines.report.build import build_report
 from pipelines.report.cost_sections import FORM, Prices
 from pipelines.report.inputs import read_sources
 from pipelines.report.page import files_of
-from synth.errors import RecipeError
-from synth.store.files import write_durably
+from synth.errors import RecipeError, RefusalError
+from synth.store.files import read_json, write_durably
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"shown: {', '.join(section.title for section in report.sections)}")
     print(f"not shown: {', '.join(entry.what for entry in report.omitted)}")
     found = files_of(report, out.name)
+    _refuse_other_files([out.parent / name for name in found])
     if arguments.dry_run:
         sizes = ", ".join(f"{name} ({len(data):,} bytes)" for name, data in found.items())
         print(f"would write {sizes}\nnothing written (--dry-run)")
@@ -61,6 +62,19 @@ def _run(arguments: argparse.Namespace) -> int:
         write_durably(out.parent / name, [data])
         print(f"wrote {out.parent / name}")
     return EXIT_OK
+
+
+def _refuse_other_files(paths: Sequence[Path]) -> None:
+    """Refuse to replace files that are no report's: the study.json that a page was drawn from, above all.
+
+    Raises:
+        RefusalError: One is there, and the JSON among them, which is written first, is no report.
+    """
+    existing = [path for path in paths if path.exists()]
+    record = next((path for path in existing if path.suffix == ".json"), None)
+    content = None if record is None else read_json(record)
+    if existing and not (isinstance(content, dict) and {"inputs", "sections", "points"} <= content.keys()):
+        raise RefusalError(f"--out: {existing[0]} is no file of a report and would be replaced; give another name")
 
 
 if __name__ == "__main__":

@@ -71,8 +71,10 @@ def _tested(source: Source) -> Iterator[Tested]:
     if "sets" not in source.content:
         about = source.content["about"]
         name = detector_name(about["detector"])
+        operating = source.content.get("operating", {})  # older evaluations kept none
         rows = tuple(
-            {"name": name, "rule": rule, "scores": modes, **_init(about)} for rule, modes in source.content["scores"].items()
+            {"name": name, "rule": rule, "scores": modes, "operating": operating.get(rule), **_init(about)}
+            for rule, modes in source.content["scores"].items()
         )
         yield Tested(source, about["data"], source.content.get("num_near_duplicates"), rows, (), ())
         return
@@ -153,14 +155,15 @@ def _table(tested: Tested, mode: str, title: str) -> Table:
         if mode in entry["scores"]:
             scores = [estimate(entry["scores"][mode].get(metric)) for metric in _METRICS]
             label = f"mean of {entry['num_seeds']} seeds ({', '.join(entry['runs'])})"
-            collapsed = word(f"{entry['num_collapsed']} of {len(entry['runs'])}")
+            num = entry["num_collapsed"]
+            collapsed = word("unknown" if num is None else f"{num} of {len(entry['runs'])}")
             remark = word("smoke, not evidence" if entry["num_seeds"] <= SMOKE_SEEDS else "")
             rows.append([word(label), NOTHING, NOTHING, NOTHING, *scores, NOTHING, NOTHING, collapsed, remark])
     return table(title, _HEADS, rows)
 
 
 def _cells(row: Mapping[str, Any], scores: Mapping[str, Any], tested: Tested) -> list[Cell]:
-    collapsed = {True: "yes", False: "no"}.get(row.get("is_collapsed", "-"), "")
+    collapsed = {True: "yes", False: "no", None: "unknown"}[row["is_collapsed"]] if "is_collapsed" in row else ""
     cells = [word(row["name"]), word(row["rule"]), word(row.get("init")), word(row.get("trained_on"))]
     cells += [bounded(scores[metric], *interval_in(scores, metric)) for metric in _METRICS]
     cells += [Cell(f"{scores['num_matched']} of {scores['num_truth']}", [scores["num_matched"], scores["num_truth"]])]

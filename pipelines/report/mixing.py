@@ -45,9 +45,7 @@ def _claims(sources: Sequence[Source], studies: Sequence[Study]) -> Iterator[Cla
             data = source.content["data"]
             yield _list(data["split"], _set_name(data["about"])), data["ids_sha256"], source.name
         elif source.kind.name == "run":
-            recipe = source.content["recipe"]
-            what = f"the training frames of recipe {recipe.get('name')}{_choice(recipe)}"
-            yield from _trained(what, source.content, source.name)
+            yield from _pixels(source.content, source.name)
 
 
 def _study_claims(study: Study) -> Iterator[Claim]:
@@ -70,6 +68,13 @@ def _study_claims(study: Study) -> Iterator[Claim]:
         yield from _trained(
             f"the training frames of {name}, {cell['dataset']}, {cell['arm']}{choice}", identity, f"{name}/{path}"
         )
+
+
+def _pixels(identity: dict[str, Any], by: str) -> Iterator[Claim]:
+    """Yield what frames of the same ids hold; runs of other lists, other data sets or other stores may stand side by side."""
+    for entry in identity.get("sources", {}).get("train", ()):
+        if "ids_sha256" in entry and "pixels_sha256" in entry:
+            yield f"the pixels of the training frames of ids {entry['ids_sha256'][:HASH_CHARS]}", entry["pixels_sha256"], by
 
 
 def _trained(what: str, identity: dict[str, Any], by: str) -> Iterator[Claim]:

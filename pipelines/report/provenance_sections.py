@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -69,7 +70,10 @@ def commands(studies: Sequence[Study], all_sources: Sequence[Source], prices: Pr
     lines += [_COMMANDS[source.kind.name](source) for source in all_sources if source.kind.name in _COMMANDS]
     cost = () if prices is None else ("--cost", shlex.quote(str(prices)))
     lines.append(_joined("report", *(shlex.quote(source.name) for source in all_sources), *cost, "--out report.html"))
-    lead = "As recorded, or put together from the records of the folders; paths are yours to fill in."
+    lead = (
+        "As recorded, or put together from the records of the folders; paths are yours to fill in. What a training run overrode "
+        "in its recipe is in its recipe.json."
+    )
     return Section("commands", "Make it again", lead, (Lines("Commands", tuple(lines), is_code=True),))
 
 
@@ -90,22 +94,40 @@ def _study_command(study: Study) -> str:
 
 
 def _run_command(source: Source) -> str:
-    recipe = source.content["recipe"]
+    recipe, start = source.content["recipe"], source.content.get("init", {"kind": "random"})
     module = "pretrain_encoder" if "objectives" in recipe else "finetune_detector"
+    num = len(source.content.get("sources", {}).get("train", ())) or 1
+    data = " ".join(["DIR"] if num == 1 else [f"DIR{number}" for number in range(1, num + 1)])
+    init = () if start["kind"] == "random" else ("--init START",)
     seed = f"train.seed={recipe['train'].get('seed')}"
-    return _joined(module, shlex.quote(str(recipe.get("name"))), "--data DIR --set", seed, "--out", shlex.quote(source.name))
+    name = shlex.quote(str(recipe.get("name")))
+    return _joined(module, name, f"--data {data}", *init, "--set", seed, "--out", shlex.quote(source.name))
 
 
 def _evaluation_command(source: Source) -> str:
+    """Return the command with the choices that its detectors record: lists, rule, settings of a classical method."""
     content = source.content
-    if "sets" not in content:
-        about = content["about"]
-        detectors, sets = [about["detector"]["method"]], [about["data"]]
-    else:
-        detectors, sets = [row["name"] for row in content["sets"][0]["rows"]], [entry["data"] for entry in content["sets"]]
-    others = (f"--other {_data(data['name'])}" for data in sets[1:])
-    names = dict.fromkeys(shlex.quote(name) for name in detectors)
-    return _joined("evaluate", *names, f"--data {_data(sets[0]['name'])}", *others, "--out", shlex.quote(source.name))
+    sets = [entry["data"] for entry in content["sets"]] if "sets" in content else [content["about"]["data"]]
+    made = [source.json(path)["about"] for path in source.paths(r"(.*/)?evaluation\.json")]
+    own = [about for about in made if about["data"] == sets[0]]
+    classical = [about for about in own if about["detector"]["kind"] == "classical"]
+    options = [f"--data {_data(sets[0]['name'])}", *_lists(sets[0]), *(f"--other {_data(data['name'])}" for data in sets[1:])]
+    rules = {rule for about in classical for rule in about["rules"]}
+    options += [f"--rule {rule}" for rule in rules if len(rules) == 1]
+    if len(classical) == 1:  # several have their defaults
+        settings = classical[0]["detector"]["settings"]
+        options += [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in settings.items()]
+    found = content["sets"][0]["rows"] if "sets" in content else [{"name": content["about"]["detector"]["method"]}]
+    names = dict.fromkeys(shlex.quote(row["name"]) for row in found)
+    return _joined("evaluate", *names, *options, "--out", shlex.quote(source.name))
+
+
+def _lists(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options that name the frames of a data set."""
+    if data["split"] is not None:
+        yield f"--split {data['split']}"
+    if data["split_list"] is not None:
+        yield f"--split-list {shlex.quote(data['split_list'])}"
 
 
 def _score_command(source: Source) -> str:

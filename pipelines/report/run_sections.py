@@ -52,7 +52,7 @@ def _run_row(source: Source) -> list[Cell]:
     shown = ", ".join(
         f"{name} {value:.2f}" for name in ("val_best_iou", "synthetic_iou") if (value := finite(found.get(name))) is not None
     )
-    collapsed = "yes" if result.get("is_collapsed") else "no"
+    collapsed = {True: "yes", False: "no", None: "unknown"}[result["is_collapsed"]]
     cells += [Cell(shown or "\u2013", found), number(result.get("threshold"), 4), word(collapsed), word("finished")]
     return [*cells, digest(result.get("weights_sha256"))]
 
@@ -110,8 +110,11 @@ def _of_study(study: Study) -> Iterator[Block]:
         yield Text(f"{study.name}: {text}: {', '.join(pretrained)}.", is_warning=True)
 
 
-_COST_HEADS = ("run", "runs", "samples seen", "passes", "samples/s", "core hours, about")
-_COST_NOTE = "Means over runs. Samples/s: median of the journal; hours: samples over that, without validation and start."
+_COST_HEADS = ("run", "runs", "samples seen", "passes", "samples/s", "hours, about")
+_COST_NOTE = (
+    "Means over runs. Samples/s: median of the journal; hours: samples over that, without validation and start, on the threads "
+    "or GPUs that each run's environment names."
+)
 _PRETRAINING_NOTE = "A pretraining comes on top of each run that starts from it; arms with equal ones share the first one's."
 
 

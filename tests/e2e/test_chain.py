@@ -50,7 +50,7 @@ def has_begun(out: Path) -> bool:
 
 TIMED_FILES = ("detector/scores.json", "tophat/scores.json", "metrics.jsonl")
 """Inputs of the report that hold times beside what was found: their hashes say nothing."""
-TIMED_COLUMNS = ("median", "mean", "samples/s", "core hours, about")
+TIMED_COLUMNS = ("median", "mean", "samples/s", "hours, about")
 """Of the report's tables on speed."""
 
 

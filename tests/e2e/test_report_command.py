@@ -61,6 +61,18 @@ def test_bad_input_is_one_line(folders, tmp_path):
     assert not out.exists()
 
 
+def test_other_files_are_not_replaced(folders, tmp_path):
+    """The page of a study, named after it, would take the place of what it was drawn from."""
+    study = tmp_path / "study.json"
+    study.write_bytes((folders[0] / "study.json").read_bytes())
+    call("report.__main__", study, "--out", tmp_path / "study.html").refused(2, "study.json is no file of a report")
+    (tmp_path / "mine.html").write_text("mine")
+    call("report.__main__", study, "--out", tmp_path / "mine.html").refused(2, "mine.html is no file of a report")
+    assert study.read_bytes() == (folders[0] / "study.json").read_bytes() and (tmp_path / "mine.html").read_text() == "mine"
+    for _ in range(2):
+        assert call("report.__main__", study, "--out", tmp_path / "report.html").rc == 0
+
+
 def test_the_page_in_a_browser(page, tmp_path):
     browser = find_browser()
     if browser is None:

@@ -37,7 +37,8 @@ def compared(labels, low, high, dataset="nuaa"):
 
 STUDY = {
     "name": "worth", "runs": {"finished": 9, "planned": 12},
-    "recipe": {"sets": [{"labels": [8, None]}]},
+    "recipe": {"sets": [{"labels": [8, None]}], "arms": [{"name": "scratch"}, {"name": "seg"}],
+               "endpoint": {"reference": "scratch"}},
     "groups": [group("scratch", 8, [1.0, 2.0, 3.0]), group("seg", 8, [4.0, 5.0, 6.0]), group("scratch", None, [9.0])],
     "comparisons": [compared(8, 2.5, 3.5), compared(None, None, None)],
     "endpoint": {"chosen": "seg", "reference": "scratch",
@@ -91,6 +92,16 @@ def test_columns_whose_arms_train_unequally_long_say_so(folder):
     record(folder)
     page = (folder / "README.md").read_text()
     assert "exploratory, not corrected for their number; steps compares arms of 92 to 100 steps:\n" in page
+
+
+def test_a_study_of_a_single_arm_shows_its_scores(folder):
+    alone = {"arms": [{"name": "scratch"}], "endpoint": None, "sets": STUDY["recipe"]["sets"]}
+    groups = [entry for entry in STUDY["groups"] if entry["arm"] == "scratch"]
+    content = STUDY | {"recipe": alone, "groups": groups, "comparisons": [], "endpoint": None}
+    (folder / "results/worth.json").write_text(json.dumps(content))
+    assert record(folder).rc == 0
+    page = (folder / "README.md").read_text()
+    assert "| arm | nuaa, 8 labels, steps |\n|---|---|\n| scratch | 2.00 ± 2.48 |\n" in page, "with all labels it has one seed"
 
 
 def test_an_answer_is_bold_only_after_correction():

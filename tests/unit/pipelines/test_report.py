@@ -303,7 +303,8 @@ def test_strata_are_counted_from_targets(report):
 def test_commands_make_everything_again(report):
     lines = section(report, "commands").blocks[0].lines
     assert lines[0] == "python -m pipelines.scale labels_effect --data $SIRST_DATA --out STUDY"
-    assert "python -m pipelines.evaluate acm-s0 tophat --data $SIRST_DATA/sirst-v1 --out eval" in lines
+    chosen = "--split test --split-list v1 --rule mean10 --set side_px=9"
+    assert f"python -m pipelines.evaluate acm-s0 tophat --data $SIRST_DATA/sirst-v1 {chosen} --out eval" in lines
     assert "python -m pipelines.score maps --truth $SIRST_DATA/sirst-v1 --threshold 0.5 --out score" in lines
     assert "python -m pipelines.census scenes.zarr --against sirst-v1 --out card" in lines
     assert lines[-1] == "python -m pipelines.report study eval score probe card audit acm-s0 --out report.html"
@@ -333,7 +334,7 @@ def test_inputs_from_different_data_are_refused_with_their_names(kind, tmp_path)
         given, needles = [first, other], ("the val list of sirst-v1", "in probe;")
     elif kind == "training":
         given = [write_run(tmp_path / "a"), write_run(tmp_path / "b", pixels="0" * 64)]
-        needles = ("the training frames of recipe acm_nano (pixels of source 1)", "in a and", "in b;")
+        needles = ("the pixels of the training frames of ids ", "in a and", "in b;")
     else:
         content = study()
         content["stores"]["nuaa-scenes.zarr"] = "cd" * 32
@@ -347,8 +348,8 @@ def test_inputs_from_different_data_are_refused_with_their_names(kind, tmp_path)
 
 
 def test_draws_of_other_frames_are_not_mixed_data(tmp_path):
-    runs = [write_run(tmp_path / "a", choice=8), write_run(tmp_path / "b", pixels="0" * 64, choice=17)]
-    assert build_report(read_sources(runs)).sections
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", pixels="0" * 64, ids="1" * 64)]
+    assert build_report(read_sources(runs)).sections, "of one recipe: another split, or another data set"
 
 
 @pytest.mark.parametrize(

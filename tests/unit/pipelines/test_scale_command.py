@@ -29,7 +29,7 @@ TINY = {
             "train.validate_every=null", "views.noise_mix.probability=0",
         ]},
         {"name": "joint", "about": "beside made ones", "synthesize": "sirst5k", "real_share": 0.5,
-         "synthesis": ["canvas_hw=[64, 64]", "noise.window_px=16", "noise.stride_px=16"]},
+         "synthesis": ["originals=false", "canvas_hw=[64, 64]", "noise.window_px=16", "noise.stride_px=16"]},
     ],
     "budgets": [{"name": "steps", "kind": "steps"}], "steps": 5, "seeds": [0, 1],
     "endpoint": {"reference": "scratch", "candidates": ["seg", "joint"], "selection": [0], "seeds": [7], "headroom": 0},

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("torch")
 
 from finetune.recipe import FinetuneRecipe
-from pipelines import scale_work
+from pipelines import scale_known, scale_work
 from pipelines.config import load_recipe
-from pipelines.scale_cells import Cell, Frames, cells_of
-from pipelines.scale_findings import stores_of
-from pipelines.scale_folder import begin
+from pipelines.scale_cells import Cell, Frames, cells_of, known_path
+from pipelines.scale_findings import refuse_other_stores, stores_of
+from pipelines.scale_folder import begin, held
 from pipelines.scale_known import Known, sources_of, take_over
 from pipelines.scale_plan import longest_confirmation, print_refusals
 from pipelines.scale_recipe import StudyRecipe
@@ -83,6 +83,47 @@ def test_runs_taken_over_twice_count_once(tmp_path):
     for known in (file("early", 2), file("late", 5), file("early", 2), file("late", 5)):
         take_over(tmp_path, known)
     assert {source["name"]: source["runs"] for source in sources_of(tmp_path)} == {"early": 2, "late": 2}, "one was done here"
+
+
+def known_of(name, store):
+    return Known({"runs/x": {"seed": 0}}, {}, {"name": name, "sha256": name, "environments": [], "stores": {"a.zarr": store}})
+
+
+def test_runs_on_other_data_are_refused_before_any_is_taken_over(tmp_path):
+    first, second = known_of("first.json", "1"), known_of("second.json", "2")
+    with pytest.raises(RefusalError, match=r"--known second\.json: its runs trained on another a\.zarr; go on without them"):
+        refuse_other_stores(tmp_path, [first, second])
+    take_over(tmp_path, first)
+    with pytest.raises(RefusalError, match=r"--known second\.json"):
+        refuse_other_stores(tmp_path, [second])
+    refuse_other_stores(tmp_path, [first])
+    take_over(tmp_path, second)
+    with pytest.raises(RefusalError, match=r"runs of second\.json trained on another a\.zarr; remove .*known to go on without"):
+        stores_of(tmp_path)
+
+
+def test_a_take_over_that_was_killed_is_finished_by_the_next(tmp_path, monkeypatch):
+    known = known_of("first.json", "1")
+    write = scale_known.write_json
+
+    def killed(path, content):
+        if path.name != "sources.json":
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(scale_known, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        take_over(tmp_path, known)
+    monkeypatch.undo()
+    take_over(tmp_path, known)
+    assert [source["runs"] for source in sources_of(tmp_path)] == [1] and known_path(tmp_path, "runs/x").is_file()
+
+
+def test_one_command_at_a_time_works_on_a_study(tmp_path):
+    with held(tmp_path), pytest.raises(RefusalError, match="another command works on this study"), held(tmp_path):
+        pass
+    with held(tmp_path):
+        pass
 
 
 def test_half_made_stores_block_nothing(small_store, tmp_path):

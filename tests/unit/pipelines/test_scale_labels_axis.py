@@ -109,6 +109,22 @@ def test_scores_that_do_not_exist_are_null_in_the_file(tests):
     assert content["clean_iou"] == [None] * 5 and json.dumps(content, allow_nan=False)
 
 
+def test_scores_that_were_recorded_as_undefined_stay_so_to_the_page(tests):
+    """Clean frames without a target on which a seed predicts nothing, and a list of another set without targets."""
+    undefined = copy.deepcopy(tests)
+    for cell, test in undefined.items():
+        test["tests"][cell.dataset]["clean"] = {"iou": None}
+        for name, scores in test["tests"].items():
+            scores["whole"] |= {"pd": None} | ({} if name == cell.dataset else {"iou": None})
+    groups = tuple(groups_of(RECIPE, FRAMES, undefined))
+    content = groups[0].to_dict()
+    assert content["clean_iou"] == content["scores"]["pd"] == [None] * 5 and json.dumps(content, allow_nan=False)
+    assert all(values == [None] * 5 for values in content["other_iou"].values())
+    of_first = [g for g in groups if (g.dataset, g.labels, g.budget) == (groups[0].dataset, groups[0].labels, groups[0].budget)]
+    *_, row = table_of(RECIPE, groups[0].dataset, of_first, 5)
+    assert row.count(" - ") >= 2
+
+
 def test_training_that_had_not_converged_states_no_law(tests):
     limited = {cell: record(cell, 0.2 if cell.labels == 17 else 0.0) for cell in tests}
     curve = next(curves_of(RECIPE, FRAMES, tuple(groups_of(RECIPE, FRAMES, limited))))

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from pipelines.scale_transfer import TransferGrid, TransferLaw, fit_transfer, judge_transfer
+from pipelines.scale_transfer import GAP_FACTOR, TransferGrid, TransferLaw, fit_transfer, judge_transfer
 from synth.errors import RecipeError
 
 SYNTHETIC, LABELS = np.array([250.0, 1000.0, 4000.0, 16000.0]), np.array([8.0, 34.0, 85.0])
@@ -37,7 +37,7 @@ def test_interval_of_the_gap_covers_it():
 
 def test_reading_names_what_to_change():
     """16,000^-0.4 = 0.0208 is below 0.1 / 4; with a small gap the count still matters."""
-    assert LAW.is_gap(16000.0) and not LAW.is_gap(250.0)
+    assert LAW.odds(16000.0) < 1 / GAP_FACTOR < LAW.odds(250.0)
     assert judge_transfer(grid_of(LAW)).sentences == (
         "at 16000 synthetic frames the gap holds the error up: change the generator, not the count",
     )
