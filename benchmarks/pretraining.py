@@ -110,7 +110,8 @@ def do_steps(kinds: tuple[str, ...], pool: FramePool, num_steps: int, device: to
     recipe = load_recipe(RECIPE[device.type], PretrainRecipe, [f"objectives=[{chosen}]"], stage="pretrain")
     seen = pool if recipe.uses_labels else without_labels(pool, recipe.doubt)
     feed = Feed([seen], recipe.views, seed=0, device=device, needs_targets=recipe.uses_labels)
-    composer = Composer(recipe.insertion, 0, pairs=recipe.needs_pairs, noise=recorded_noise([seen], device))
+    noise = recorded_noise([seen], device) if recipe.uses_noise else None
+    composer = Composer(recipe.insertion, 0, pairs=recipe.needs_pairs, noise=noise)
     torch.manual_seed(0)
     model = PretrainModel(build_detector(recipe.detector), recipe.objectives).to(device).train()
     use_fast_layout(model, device)

@@ -14,6 +14,7 @@ import torch
 
 from finetune.detectors import Detector
 from finetune.detectors.base import SMALLEST_PX
+from pretrain.runtime.learner import allow_tf32
 from synth.sample import FloatImage, Frame
 
 WIDEST_LOGIT = 1000.0
@@ -39,7 +40,7 @@ def predict_logits(
         model: The detector, on ``device``; it is put in ``eval`` mode for the time of each batch.
         frames: Frames of any sizes; neighbours of equal size are computed together.
         device: Where to compute.
-        amp: Compute the network in bfloat16 where that is safe.
+        amp: Compute the network in bfloat16 where that is safe; otherwise in float32, on a GPU too (no TF32).
         batch: Most frames computed together.
 
     Yields:
@@ -76,8 +77,9 @@ def on_wide_scale(logits: Logits) -> FloatImage:
 
 @torch.no_grad()
 def _predict(model: Detector, frames: list[Frame], device: torch.device, amp: bool) -> Iterator[tuple[Frame, Logits]]:
+    allow_tf32(amp)
     height, width = frames[0].hw
-    levels = np.stack([frame.levels.astype(np.float32) / np.float32(frame.max_level) for frame in frames])
+    levels = np.stack([frame.image() for frame in frames])
     pad = [(0, 0), (0, max(0, SMALLEST_PX - height)), (0, max(0, SMALLEST_PX - width))]
     images_B1HW = torch.from_numpy(np.pad(levels, pad, mode="edge"))[:, None].to(device)
     with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=amp):

@@ -21,6 +21,7 @@ from finetune.detectors.base import SMALLEST_PX
 from finetune.predict import evaluating
 from pretrain.compose.peaks import find_peaks, top_hat
 from pretrain.points import sample_maps
+from pretrain.runtime.learner import allow_tf32
 from pretrain.task import PROBED_STRIDE
 from synth.errors import SourceError
 from synth.rng import Stream, keyed_uniforms
@@ -81,8 +82,9 @@ class PixelProbe:
 
     @torch.no_grad()
     def encode(self, frame: Frame) -> tuple[Tensor, ...]:
-        """Return the encoder's maps of a frame at its native size, padded by its border values to what the encoder takes."""
-        levels = torch.from_numpy(frame.levels.astype(np.float32) / np.float32(frame.max_level))
+        """Return the encoder's maps of a frame at native size, padded by its border values to what the encoder takes; float32."""
+        allow_tf32(False)
+        levels = torch.from_numpy(frame.image())
         sides = [max(side, SMALLEST_PX) + -max(side, SMALLEST_PX) % self._model.deep_stride for side in frame.hw]
         pad = (0, sides[1] - frame.hw[1], 0, sides[0] - frame.hw[0])
         image_11HW = functional.pad(levels[None, None].to(self._device), pad, mode="replicate")
@@ -132,7 +134,7 @@ class PixelProbe:
             raise SourceError(f"frame {frame.id}: has no mask, so no probe can learn from it; leave it out of the list")
         mask = torch.from_numpy(frame.mask.astype(np.float32))[None, None]
         is_free = functional.max_pool2d(mask, 2 * CLEARANCE_PX + 1, 1, CLEARANCE_PX)[:, 0] == 0
-        levels = torch.from_numpy(frame.levels.astype(np.float32) / np.float32(frame.max_level))[None]
+        levels = torch.from_numpy(frame.image())[None]
         peaks, is_peak = find_peaks(top_hat(levels), is_free, HARD_PEAKS, HARD_APART_PX)
         groups = {
             PixelKind.CENTRE: find_targets(frame.mask)[0],

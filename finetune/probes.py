@@ -49,6 +49,9 @@ def find_without_labels(
         ``thresholds``: name -> ``threshold``, ``iou``, ``niou``, ``pd`` (percent), ``fa`` (1e-6), for ``half``, ``chosen`` and
         ``own``; ``choosing_iou`` (percent) at the chosen one; ``curves``: summary of the curves (``finetune.metrics.curves``);
         ``over_thresholds``: 256 probabilities with ``iou``, ``pd`` (percent) and ``fa`` (1e-6) at each.
+
+    Raises:
+        SourceError: No frame of ``choosing`` holds a target.
     """
     threshold, best = best_threshold(FinetuneTask(model, choosing, device, amp=False).tally()[1])
     named = {"half": 0.5, "chosen": threshold} | ({} if own is None else {"own": own})

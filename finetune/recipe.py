@@ -7,7 +7,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from finetune.detectors import DetectorSettings
+from finetune.detectors.base import SMALLEST_PX
 from pretrain.runtime.config import TrainConfig
+from pretrain.settings import has_weight
 from pretrain.views import ViewConfig
 
 
@@ -25,6 +27,8 @@ class DataConfig(BaseModel):
         exclude_near_test: Leave out the frames that look like a test frame of any of the folders, and samples of stores that
             were made of such frames. Published protocols train on them; where false, the key is no part of what a run
             records, so that runs from before there was one go on.
+        max_level: Level that stands for 1.0 in 16-bit files of folders, those of ``--validation`` and of tests included (16383
+            for 14-bit data), or None for the full range, and then no part of what a run records; a store is scaled already.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +39,7 @@ class DataConfig(BaseModel):
     num_frames: int | None = Field(None, ge=1)
     subset_seed: int = Field(0, ge=0)
     exclude_near_test: bool = Field(False, exclude_if=lambda excludes: not excludes)
+    max_level: int | None = Field(None, ge=1, le=65_535, exclude_if=lambda level: level is None)
 
 
 class FinetuneRecipe(BaseModel):
@@ -63,3 +68,18 @@ class FinetuneRecipe(BaseModel):
         if (self.threshold is None) == (self.data.split == "trainval"):
             raise ValueError("threshold must be given with data.split trainval, and only there: train chooses it on validation")
         return self
+
+    @model_validator(mode="after")
+    def _can_train(self) -> Self:
+        check_network(self.detector, self.views)
+        if not has_weight(self.detector.loss):
+            raise ValueError("detector.loss must weigh one of its parts above 0, got 0 for all")
+        return self
+
+
+def check_network(detector: DetectorSettings, views: ViewConfig) -> None:
+    """Raise ValueError when a network cannot take the views that train it, fine-tuning or pretraining."""
+    if (channels := detector.backbone.in_channels) != 1:
+        raise ValueError(f"detector.backbone.in_channels must be 1, frames have one channel, got {channels}")
+    if views.crop_px is not None and views.crop_px < SMALLEST_PX:
+        raise ValueError(f"views.crop_px must be >= {SMALLEST_PX}, the smallest side a detector takes, got {views.crop_px}")

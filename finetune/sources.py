@@ -53,9 +53,10 @@ def open_sources(paths: Sequence[Path], validation: Path | None, config: DataCon
         device: Where resident pixels go.
 
     Raises:
-        SourceError: A source cannot be used, there is no validation list, or a frame would both train and validate.
+        SourceError: A source cannot be used, there is no validation list, a frame would both train and validate, or one that
+            validates has another bit depth than those that train.
     """
-    corpora = {path: open_corpus(path, config.split, split_list=config.split_list) for path in paths if not is_store(path)}
+    corpora = {path: _open(path, config.split, config) for path in paths if not is_store(path)}
     left_out = _like_tests(corpora, validation, config)
     opened = [
         _store_pool(path, config, device) if is_store(path) else _folder_pool(corpora[path], left_out[path], config, device)
@@ -67,6 +68,7 @@ def open_sources(paths: Sequence[Path], validation: Path | None, config: DataCon
         return TrainingSources(pools, excluded, (), identity)
     frames = _validation_frames(validation or _first_folder(paths), config)
     identity["validation"] = {"frames": len(frames), "ids_sha256": hash_ids(frame.id for frame in frames)}
+    _refuse_other_depth(pools, frames)
     _refuse_overlap(paths, pools, frames)
     return TrainingSources(pools, excluded, frames, identity)
 
@@ -88,11 +90,15 @@ def training_ids(corpus: Corpus, config: DataConfig, excluded: Collection[str] |
     return chosen_ids(names, config.num_frames, config.subset_seed, f"split {config.split} of {corpus.root}")
 
 
+def _open(root: Path, split: str | None, config: DataConfig, *, require_masks: bool = True) -> Corpus:
+    return open_corpus(root, split, split_list=config.split_list, max_level=config.max_level, require_masks=require_masks)
+
+
 def _like_tests(corpora: Mapping[Path, Corpus], validation: Path | None, config: DataConfig) -> dict[Path, frozenset[str]]:
     """Return the ids of each folder that must not train for they look like a test frame of any folder given."""
     if not config.exclude_near_test:
         return dict.fromkeys(corpora, frozenset())
-    further = [] if validation is None else [open_corpus(validation, split_list=config.split_list, require_masks=False)]
+    further = [] if validation is None else [_open(validation, None, config, require_masks=False)]
     return dict(zip(corpora, ids_like_tests(tuple(corpora.values()), further), strict=True))
 
 
@@ -125,7 +131,9 @@ def _samples_of_chosen(store: Store, affected: Collection[str], config: DataConf
 
 def _folder_pool(corpus: Corpus, affected: frozenset[str], config: DataConfig, device: torch.device) -> _Opened:
     ids, excluded = training_ids(corpus, config, affected), tuple(sorted(affected))
-    pool = open_pool(corpus.root, split=config.split, only=ids, device=device, split_list=config.split_list)
+    pool = open_pool(
+        corpus.root, split=config.split, only=ids, device=device, split_list=config.split_list, max_level=config.max_level
+    )
     about = {"frames": len(ids), "ids_sha256": hash_ids(ids), "pixels_sha256": pixels_sha256(pool)}
     return pool, excluded, about | ({"like_test_ids": list(excluded)} if config.exclude_near_test else {})
 
@@ -138,11 +146,22 @@ def _first_folder(paths: Sequence[Path]) -> Path:
 
 
 def _validation_frames(root: Path, config: DataConfig) -> tuple[Frame, ...]:
-    corpus = open_corpus(root, "val", split_list=config.split_list)
+    corpus = _open(root, "val", config)
     frames = tuple(corpus.read(ref) for ref in corpus.frames)
     if not frames or any(frame.mask is None for frame in frames):
         raise SourceError(f"{root}: has no labelled validation frames; give --validation DIR, or set data.split=trainval")
     return frames
+
+
+def _refuse_other_depth(pools: Sequence[FramePool], validation: Sequence[Frame]) -> None:
+    """Refuse validation frames of another bit depth than all that trains: they would be darker, or brighter."""
+    trained, others = {pool.bit_depth for pool in pools}, {frame.bit_depth: frame.id for frame in validation}
+    for depth, name in others.items():
+        if depth not in trained:
+            raise SourceError(
+                f"validation frame {name!r}: must share the bit depth of what trains, {sorted(trained)}, got {depth} bits; "
+                "set data.max_level for folders of 16-bit files, or convert them"
+            )
 
 
 def _refuse_overlap(paths: Sequence[Path], pools: Sequence[FramePool], validation: Sequence[Frame]) -> None:

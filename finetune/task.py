@@ -15,6 +15,7 @@ from finetune.metrics import CurveTally, NativeTally
 from finetune.metrics.curves import Curves
 from finetune.predict import Probabilities, predict_frames
 from pretrain.batch import Batch
+from synth.errors import SourceError
 from synth.sample import FloatImage, Frame
 
 PLATEAU = 0.01
@@ -31,6 +32,9 @@ class FinetuneTask:
         validation: Labelled frames, empty for none.
         device: Where to compute.
         amp: Whether predictions are computed in bfloat16.
+
+    Raises:
+        SourceError: No validation frame holds a target: IoU, and so the best threshold, would be undefined.
     """
 
     best_metric: str | None = "val_best_iou"
@@ -39,8 +43,14 @@ class FinetuneTask:
     def __init__(self, model: Detector, validation: Sequence[Frame], device: torch.device, *, amp: bool) -> None:
         self.model: nn.Module = model
         self._validation, self._device, self._amp = validation, device, amp
+        self.pools_frames = model.pools_frames
         if not validation:
             self.best_metric = None
+        elif not any(frame.mask is not None and frame.mask.any() for frame in validation):
+            raise SourceError(
+                f"frames that choose a threshold: none of {len(validation)} (first {validation[0].id}) holds a target; give "
+                "a list of frames with targets"
+            )
 
     def loss(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
         """Return the parts of the detector's loss; frames without a mask teach nothing, for unlabelled is not empty."""

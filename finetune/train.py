@@ -18,15 +18,25 @@ import torch
 from pydantic import TypeAdapter
 
 from finetune.detectors import Detector, DetectorConfig, DetectorSettings, build_detector
+from finetune.detectors.base import SMALLEST_PX
 from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources
 from finetune.task import FinetuneTask
 from pretrain.feed import Feed
-from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train, use_threads
+from pretrain.runtime import (
+    RunDirectory,
+    RunResult,
+    StepReport,
+    open_run,
+    partition_of,
+    refuse_other_run,
+    train,
+    use_threads,
+)
 from pretrain.runtime.distributed import World
 from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
 from pretrain.runtime.weights import LoadReport, load_weights, save_weights, weights_file
-from synth.errors import RefusalError
+from synth.errors import RefusalError, SourceError
 from synth.rng import Stream, keyed_hash
 from synth.store.files import read_json, write_json
 
@@ -62,13 +72,7 @@ def finetune(
     Raises:
         FoundryError: As the parts name it: sources, weights, run directory, training.
     """
-    use_threads(recipe.train)
-    torch.manual_seed(int(keyed_hash(recipe.train.seed, Stream.STEP, -1, 0)))  # the weights a network starts from
-    model = build_detector(recipe.detector)
-    start = _initialise(model, init, allow_partial=allow_partial)
-    task = FinetuneTask(model, sources.validation, world.device, amp=recipe.train.amp == "bf16")
-    feed = Feed(sources.pools, recipe.views, seed=recipe.train.seed, weights=recipe.data.weights, device=world.device)
-    feed.check_batch(recipe.train.batch)  # before the folder is begun: the corrected recipe may use it
+    task, feed, start = _prepare(recipe, sources, world, init, allow_partial=allow_partial)
     identity = run_identity(recipe, sources, start)
     with open_run(out, identity, world) as run:
         outcome = train(task, feed, recipe.train, run, world, should_stop=should_stop, on_step=on_step)
@@ -76,6 +80,14 @@ def finetune(
             return RunResult(outcome.step, outcome.is_finished, {})
         content = _conclude(recipe, task, run, start, outcome.validation, identity)
     return RunResult(outcome.step, True, content)
+
+
+def check_start(
+    recipe: FinetuneRecipe, sources: TrainingSources, out: Path, world: World, *, init: Path | None, allow_partial: bool
+) -> None:
+    """Raise whatever :func:`finetune` raises before it makes its folder; what a dry run asks. Arguments and errors as there."""
+    _, _, start = _prepare(recipe, sources, world, init, allow_partial=allow_partial)
+    refuse_other_run(RunDirectory(out), run_identity(recipe, sources, start))
 
 
 def run_identity(recipe: FinetuneRecipe, sources: TrainingSources, start: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +124,24 @@ def load_run(run: Path) -> tuple[Detector, dict[str, Any]]:
     return model.eval(), result
 
 
+def _prepare(
+    recipe: FinetuneRecipe, sources: TrainingSources, world: World, init: Path | None, *, allow_partial: bool
+) -> tuple[FinetuneTask, Feed, dict[str, Any]]:
+    """Return task, feed and where the weights come from; no folder is begun yet, so that the corrected recipe may use it."""
+    use_threads(recipe.train)
+    torch.manual_seed(int(keyed_hash(recipe.train.seed, Stream.STEP, -1, 0)))  # the weights a network starts from
+    model = build_detector(recipe.detector)
+    start = _initialise(model, init, allow_partial=allow_partial)
+    feed = Feed(sources.pools, recipe.views, seed=recipe.train.seed, weights=recipe.data.weights, device=world.device)
+    feed.check_batch(partition_of(recipe.train, world).batch)
+    if min(feed.view_hw) < SMALLEST_PX:
+        raise SourceError(
+            f"frames must have sides of at least {SMALLEST_PX} px where views.crop_px is null, got {feed.view_hw}; set "
+            f"views.crop_px to {SMALLEST_PX} or more"
+        )
+    return FinetuneTask(model, sources.validation, world.device, amp=recipe.train.amp == "bf16"), feed, start
+
+
 def _initialise(model: torch.nn.Module, init: Path | None, *, allow_partial: bool) -> dict[str, Any]:
     """Load the weights to start from; return where they come from."""
     if init is None:
@@ -124,7 +154,8 @@ def _initialise(model: torch.nn.Module, init: Path | None, *, allow_partial: boo
         _LOG.warning("weights %s: %d tensors are not in it and start at random (%s)", path, len(report.missing), shown)
     counts = {"matched": len(report.matched), "missing": len(report.missing), "unexpected": len(report.unexpected)}
     origin = {"kind": str(report.provenance.get("kind", "file"))}
-    origin |= {key: report.provenance[key] for key in ("objectives", "kept_from") if key in report.provenance}
+    told = ("objectives", "kept_from", "experiment_sha256")
+    origin |= {key: report.provenance[key] for key in told if key in report.provenance}
     return origin | {"sha256": sha256} | counts
 
 

@@ -25,6 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from distributed import Client
@@ -37,7 +38,7 @@ from pipelines.evaluate_detectors import CLASSICAL_RULES
 from pipelines.evaluate_folder import COMPARISON_NAMES, begin_folder
 from pipelines.evaluate_job import predict, read_record
 from pipelines.evaluate_page import page_of, section_of
-from pipelines.evaluate_plan import Evaluation, find_warnings, plan_evaluations, read_contenders
+from pipelines.evaluate_plan import Evaluation, find_warnings, level_of_frames, plan_evaluations, read_contenders
 from pipelines.evaluate_run import Outcome, run_frames
 from pipelines.evaluate_scores import (
     SCORES_NAME,
@@ -76,6 +77,9 @@ def _parser() -> Parser:
     parser.add_argument("--layout", choices=[spec.name for spec in LAYOUTS], help="layout of --data; else detected")
     parser.add_argument("--mask-scale", choices=["strict", "auto", "index"], default="strict", help="how masks are read")
     parser.add_argument(
+        "--max-level", type=int, metavar="L", help="level that stands for 1.0 in 16-bit files; else data.max_level of the runs"
+    )
+    parser.add_argument(
         "--other", type=Path, action="append", default=[], metavar="DIR", help="further data set, official test list; repeatable"
     )
     parser.add_argument("--no-dedup", action="store_true", help="leave out the score without near duplicates of known frames")
@@ -93,7 +97,7 @@ def _parser() -> Parser:
 def _run(arguments: argparse.Namespace) -> int:
     _check_arguments(arguments)
     contenders = read_contenders(arguments.methods, arguments.rule, arguments.overrides)  # before any frame is read
-    data, *others = _truths(arguments)
+    data, *others = _truths(arguments, level_of_frames(contenders, arguments.max_level))
     plan = plan_evaluations(contenders, data, others, arguments.out)
     warnings = tuple(find_warnings(plan))
     for warning in warnings:
@@ -109,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if len(plan) == 1:
         print_scores(done[0][1])
     else:
-        _compare(done, warnings, arguments.out)
+        _compare(done, warnings, arguments)
     for path in _written(plan, arguments.out):
         print(f"wrote {path}")
     return EXIT_OK
@@ -125,12 +129,13 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         raise RecipeError(*faults)
 
 
-def _truths(arguments: argparse.Namespace) -> Iterator[Truth]:
+def _truths(arguments: argparse.Namespace, max_level: int | None) -> Iterator[Truth]:
     """Yield the set of ``--data``, then the others with their official test lists."""
     lists = {"layout": arguments.layout, "split_list": arguments.split_list}
-    yield Truth(arguments.data, arguments.split, **lists, mask_scale=arguments.mask_scale)
+    open_at = partial(Truth, mask_scale=arguments.mask_scale, max_level=max_level)
+    yield open_at(arguments.data, arguments.split, **lists)
     for path in arguments.other:
-        yield Truth(path, None, layout=None, split_list=None, mask_scale=arguments.mask_scale)
+        yield open_at(path, None, layout=None, split_list=None)
 
 
 def _print_plan(plan: Sequence[Evaluation], num_workers: int) -> int:
@@ -222,9 +227,9 @@ def _score(evaluation: Evaluation, clean_ids: Sequence[str] | None, num_resample
     return found
 
 
-def _compare(done: Sequence[tuple[Evaluation, Evaluated]], warnings: Sequence[str], out: Path) -> None:
+def _compare(done: Sequence[tuple[Evaluation, Evaluated]], warnings: Sequence[str], arguments: argparse.Namespace) -> None:
     """Print the tables and write the comparison."""
-    comparisons = compare_evaluations(done)
+    comparisons, out = compare_evaluations(done, arguments.resamples), arguments.out
     for found in comparisons:
         print("", *section_of(found), sep="\n")
     content = {"format": 1, "sets": [found.to_dict() for found in comparisons], "warnings": list(warnings)}

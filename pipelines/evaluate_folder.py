@@ -42,7 +42,8 @@ def describe(job: Job, truth: Truth) -> dict[str, Any]:
             "mask_scale": truth.corpus.mask_scale,
             "num_frames": len(truth.ids),
             "ids_sha256": truth.ids_sha256,
-        },
+        }
+        | ({} if truth.max_level is None else {"max_level": truth.max_level}),
     }
 
 

@@ -42,6 +42,7 @@ class Job:
         rules: Threshold rules to write masks of.
         out: Folder of the results.
         run: Folder of the training run, or None for a classical method.
+        max_level: Level that stands for 1.0 in 16-bit files, or None for the full range.
     """
 
     data: str
@@ -52,6 +53,7 @@ class Job:
     rules: tuple[str, ...]
     out: str
     run: str | None = None
+    max_level: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -147,7 +149,7 @@ def _record_path(job: Job, frame_id: str) -> Path:
 @lru_cache(maxsize=1)
 def _tools(job: Job) -> tuple[Corpus, FrameDetector]:
     """Return what a worker needs for a job; it is made once a process."""
-    corpus = open_corpus(job.data, layout=job.layout, mask_scale=job.mask_scale, require_masks=False)
+    corpus = open_corpus(job.data, layout=job.layout, mask_scale=job.mask_scale, max_level=job.max_level, require_masks=False)
     if job.run is not None:
         return corpus, RunDetector(Path(job.run))
     return corpus, ClassicalDetector(job.method, job.settings, job.rules)

@@ -93,6 +93,25 @@ def read_contenders(methods: Sequence[str], rule: str | None, overrides: Sequenc
     return found
 
 
+def level_of_frames(contenders: Sequence[Contender], asked: int | None) -> int | None:
+    """Return the level that stands for 1.0 in 16-bit files: as asked for, else what all the runs were trained at.
+
+    Args:
+        contenders: The detectors; classical methods look at the same frames.
+        asked: ``--max-level``, or None.
+
+    Raises:
+        RecipeError: Runs were trained at different ones.
+    """
+    if asked is not None:
+        return asked
+    levels = {contender.name: contender.run.max_level for contender in contenders if contender.run is not None}
+    if len(set(levels.values())) > 1:
+        shown = ", ".join(f"{name} {'null' if level is None else level}" for name, level in levels.items())
+        raise RecipeError(f"--max-level must be given for runs of different data.max_level, got {shown}; or evaluate them apart")
+    return next(iter(levels.values()), None)
+
+
 def plan_evaluations(contenders: Sequence[Contender], data: Truth, others: Sequence[Truth], out: Path) -> tuple[Evaluation, ...]:
     """Return every detector on every set, the set of ``--data`` first.
 
@@ -171,6 +190,7 @@ def _evaluation(contender: Contender, truth: Truth, folder: Path, *, is_other: b
         rules=contender.rules,
         out=str(folder.resolve()),
         run=None if contender.run is None else str(contender.run.path),
+        max_level=truth.max_level,
     )
     exposure = None if contender.run is None else find_exposure(contender.run, truth)
     if exposure is not None and exposure.num_trained and truth.split == "test":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,6 +55,12 @@ class Run:
         return int(self.identity["recipe"]["train"]["seed"])
 
     @property
+    def max_level(self) -> int | None:
+        """Level that stood for 1.0 in 16-bit files of its folders; None for the full range."""
+        level: int | None = self.identity["recipe"]["data"].get("max_level")
+        return level
+
+    @property
     def is_collapsed(self) -> bool | None:
         """Whether it says background everywhere on validation; None where nothing was left to validate on."""
         collapsed: bool | None = self.result["is_collapsed"]
@@ -69,10 +74,19 @@ class Run:
 
     @cached_property
     def family(self) -> str:
-        """Recipe without seed, sources, and kind of the initial weights: equal for runs that are seeds of one experiment."""
-        recipe = self.identity["recipe"]
-        train = {key: value for key, value in recipe["train"].items() if key != "seed"}
-        return json.dumps([recipe | {"train": train}, self.identity["sources"], self.init], sort_keys=True)
+        """A hash that runs share which are seeds of one experiment: of recipe but for the seed, sources, and initial weights.
+
+        Of these it is the pretraining, its seed left out; one from before that was recorded counts as kind and objectives, and
+        any other file as itself.
+        """
+        from pretrain.runtime.weights import experiment_sha256
+
+        init = self.result["init"]
+        if self.init in PRETRAINED:
+            start = init.get("experiment_sha256", [self.init, init.get("objectives")])
+        else:
+            start = self.init_sha256
+        return experiment_sha256({**self.identity, "init": start})
 
 
 def read_run(folder: Path) -> Run:

@@ -20,7 +20,7 @@ from pathlib import Path
 from finetune.detectors import build_detector
 from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources, open_sources
-from finetune.train import finetune
+from finetune.train import check_start, finetune
 from pipelines.command import EXIT_OK, Parser, run_command, stop_on_signal
 from pipelines.config import load_recipe, recipe_names
 from pipelines.progress import progress_of_training
@@ -55,6 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if world.is_first:
             _print_plan(recipe, sources, world, start)
         if arguments.dry_run:
+            check_start(recipe, sources, arguments.out, world, init=arguments.init, allow_partial=arguments.allow_partial)
             print("nothing written (--dry-run)")
             return EXIT_OK
         steps = recipe.train.steps

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from finetune.detectors import build_detector
@@ -22,10 +23,11 @@ from pipelines.config import load_recipe, recipe_names
 from pipelines.pretrain_recipe import PretrainRecipe
 from pipelines.pretrain_sheet import write_views
 from pipelines.progress import progress_of_training
+from pipelines.sheet import refuse_other_picture
 from pretrain.runtime import RunResult
 from pretrain.runtime.distributed import World, joined_world
 from pretrain.sources import PretrainSources, open_pretrain_sources
-from pretrain.train import composed_views, pretrain
+from pretrain.train import check_start, composed_views, pretrain
 from synth.errors import RecipeError
 
 SHEET_NAME = "views.png"
@@ -51,6 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
         raise RecipeError("--out must be given, or --dry-run")
     if arguments.preview is not None and arguments.preview.suffix.lower() != ".png":
         raise RecipeError(f"--preview must end in .png, got {arguments.preview}")
+    if arguments.preview is not None:
+        refuse_other_picture("--preview", arguments.preview)
     recipe = load_recipe(arguments.recipe, PretrainRecipe, arguments.overrides, stage="pretrain")
     with stop_on_signal() as stop, joined_world(recipe.train.device) as world:
         sources = open_pretrain_sources(
@@ -61,18 +65,21 @@ def _run(arguments: argparse.Namespace) -> int:
             uses_labels=recipe.uses_labels,
             device=world.device,
         )
+        make_segmenter, content = partial(build_detector, recipe.detector), recipe.model_dump(mode="json")
         if world.is_first:
             _print_plan(recipe, sources, world)
-            if arguments.preview is not None:
-                _draw(recipe, sources, world, arguments.preview)
+        if arguments.dry_run:
+            check_start(recipe, make_segmenter, content, sources, arguments.out, world)
+        if world.is_first and arguments.preview is not None:
+            _draw(recipe, sources, world, arguments.preview)
         if arguments.dry_run:
             print("nothing written (--dry-run)" if arguments.preview is None else f"wrote {arguments.preview} only (--dry-run)")
             return EXIT_OK
         with progress_of_training(recipe.name, recipe.train.steps, _health, is_shown=world.is_first) as on_step:
             result = pretrain(
                 recipe,
-                lambda: build_detector(recipe.detector),
-                recipe.model_dump(mode="json"),
+                make_segmenter,
+                content,
                 sources,
                 arguments.out,
                 world,
@@ -87,7 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _draw(recipe: PretrainRecipe, sources: PretrainSources, world: World, path: Path) -> None:
     title = f"{recipe.name}: the first views of training, seed {recipe.train.seed}"
-    write_views(composed_views(recipe, sources, SHOWN_VIEWS, world.device), path, title)
+    shown = composed_views(recipe, sources, SHOWN_VIEWS, world.device)
+    write_views(shown, path, title, inserts=recipe.uses_insertion)
 
 
 def _print_plan(recipe: PretrainRecipe, sources: PretrainSources, world: World) -> None:

@@ -5,9 +5,12 @@ It lives here because ``pretrain`` must not import ``finetune``, and ``finetune`
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from finetune.detectors import DetectorSettings
+from finetune.recipe import check_network
 from pretrain.settings import PretrainSettings
 
 
@@ -21,3 +24,8 @@ class PretrainRecipe(PretrainSettings):
 
     name: str = Field(min_length=1)
     detector: DetectorSettings
+
+    @model_validator(mode="after")
+    def _network_fits(self) -> Self:
+        check_network(self.detector, self.views)
+        return self

@@ -1,4 +1,4 @@
-"""The sheet of a pretraining's views: what it is shown, with everything that was put in marked."""
+"""The sheet of a pretraining's views: what it is shown, with everything that was put in marked, or the targets of real frames."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.sheet import Tile, draw_sheet
+from pipelines.sheet import Tile, draw_sheet, write_sheet
 from pretrain.compose import Composed, Kind
+from synth.targets import find_targets
 
 _HALF_PX = 2
 """Half the side of the box around an impostor."""
 
 
-def write_views(composed: Composed, path: Path, title: str) -> None:
+def write_views(composed: Composed, path: Path, title: str, *, inserts: bool) -> None:
     """Draw composed frames: targets outlined, impostors boxed, ignored discs dimmed, the first target enlarged.
 
     Args:
         composed: The frames.
         path: The PNG to write.
         title: First line of the sheet.
+        inserts: Whether anything was put into them; otherwise their masks are those of real frames.
     """
-    tiles = [_tile(composed, index) for index in range(len(composed.positions))]
-    subtitle = "green: inserted targets; pink: impostors; darker discs: ignored, for they may be real targets"
-    draw_sheet(tiles, title, subtitle).save(path)
+    tile = _tile if inserts else _real_tile
+    tiles = [tile(composed, index) for index in range(len(composed.positions))]
+    inserted = "green: inserted targets; pink: impostors; darker discs: ignored, for they may be real targets"
+    subtitle = inserted if inserts else "green: targets of real frames; nothing is inserted"
+    write_sheet(path, draw_sheet(tiles, title, subtitle))
 
 
 def _tile(composed: Composed, index: int) -> Tile:
@@ -41,6 +45,18 @@ def _tile(composed: Composed, index: int) -> Tile:
         (f"position {composed.positions[index]}: {len(targets)} targets", names or "no impostor"),
         centre=(float(centres[targets[0], 0]), float(centres[targets[0], 1])) if len(targets) else None,
         impostors=tuple(_box(centres[slot]) for slot in impostors),
+    )
+
+
+def _real_tile(composed: Composed, index: int) -> Tile:
+    mask = composed.masks_B1HW[index, 0].cpu().numpy() > 0
+    centres = find_targets(mask.astype(np.uint8))[0]
+    told = f"{len(centres)} targets" if composed.batch.is_labelled_B[index] else "no mask: not learnt from"
+    return Tile(
+        _stretched(composed.first_B1HW[index, 0].cpu().numpy()),
+        mask,
+        (f"position {composed.positions[index]}: {told}",),
+        centre=(float(centres[0, 0]), float(centres[0, 1])) if len(centres) else None,
     )
 
 

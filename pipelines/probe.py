@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from finetune.detectors import Detector, create_detector, detector_names
 from finetune.probe_pixels import PixelProbe
 from finetune.probes import classify_pixels, compare_neighbours, find_without_labels
 from finetune.train import load_run
-from pipelines.command import EXIT_OK, Parser, run_command
-from pipelines.evaluate_trained import find_exposure, read_run
+from pipelines.command import EXIT_OK, Parser, run_command, seed_number
+from pipelines.evaluate_trained import Run, find_exposure, read_run
 from pipelines.output_folder import refuse_other_files
 from pipelines.score_truth import Truth
 from pretrain.runtime.distributed import resolve_device
@@ -49,8 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="labelled frames with split lists")
     parser.add_argument("--split", choices=list(_CHOSEN_ON), default="val", help="list that is scored")
     parser.add_argument("--split-list", metavar="NAME", help="family of lists of DIR; else the official one")
+    parser.add_argument(
+        "--max-level", type=int, metavar="L", help="level that stands for 1.0 in 16-bit files; else data.max_level of RUN"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=f"folder for {RESULT_NAME}")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the choice of pixels, and of untrained weights")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, metavar="S", help="seed of the choice of pixels, and of untrained weights"
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu", help="where to compute")
     return run_command(_run, parser, argv)
 
@@ -60,20 +65,25 @@ def _run(arguments: argparse.Namespace) -> int:
     device = resolve_device(arguments.device, asked_by="--device")
     model, about, own = _load(arguments.run, arguments.seed)
     use_fast_layout(model.to(device), device)
-    truth = Truth(arguments.data, arguments.split, layout=None, split_list=arguments.split_list, mask_scale="strict")
-    if not arguments.run.startswith(RANDOM):
-        about |= _exposure(Path(arguments.run), truth)
-    frames = _frames(arguments, arguments.split)
-    teaching = _frames(arguments, "train")
+    run = None if arguments.run.startswith(RANDOM) else read_run(Path(arguments.run))
+    own_level = None if run is None else run.max_level
+    max_level = own_level if arguments.max_level is None else arguments.max_level
+    reading: dict[str, Any] = {"split_list": arguments.split_list, "max_level": max_level}
+    truth = Truth(arguments.data, arguments.split, layout=None, mask_scale="strict", **reading)
+    if run is not None:
+        about |= _exposure(run, truth)
+    frames = _frames(arguments.data, arguments.split, reading)
+    teaching = _frames(arguments.data, "train", reading)
     choosing_split = _CHOSEN_ON[arguments.split]
-    choosing = teaching if choosing_split == "train" else _frames(arguments, choosing_split)
+    choosing = teaching if choosing_split == "train" else _frames(arguments.data, choosing_split, reading)
     print(f"{arguments.run} on {truth.about}; taught by {len(teaching)} frames of train")
     probe = PixelProbe(model, device, arguments.seed)
     known, asked = probe.sample(teaching), probe.sample(frames)
     content: dict[str, Any] = {
         "format": 1,
         "network": about,
-        "data": {"about": truth.about, "split": arguments.split, "ids_sha256": truth.ids_sha256, "num_frames": len(frames)},
+        "data": {"about": truth.about, "split": arguments.split, "ids_sha256": truth.ids_sha256, "num_frames": len(frames)}
+        | ({} if truth.max_level is None else {"max_level": truth.max_level}),
         "threshold_chosen_on": choosing_split,
         "seed": arguments.seed,
         "detection": find_without_labels(model, choosing, frames, device, own=own),
@@ -98,21 +108,21 @@ def _load(name: str, seed: int) -> tuple[Detector, dict[str, Any], float | None]
     return model, about, float(result["threshold"]) if kind == "finetuned" else None
 
 
-def _exposure(run: Path, truth: Truth) -> dict[str, Any]:
+def _exposure(run: Run, truth: Truth) -> dict[str, Any]:
     """Return what a run has seen of the scored frames; those that trained it are refused."""
-    exposure = find_exposure(read_run(run), truth)
+    exposure = find_exposure(run, truth)
     if exposure.num_trained:
         raise LeakageError(
-            f"{run}: {exposure.num_trained} of the {len(truth.ids)} frames of {truth.corpus.root.name} ({truth.split}) trained "
-            f"it ({', '.join(exposure.lists)}); probe it on another list, or a run with data.split train"
+            f"{run.path}: {exposure.num_trained} of the {len(truth.ids)} frames of {truth.corpus.root.name} ({truth.split}) "
+            f"trained it ({', '.join(exposure.lists)}); probe it on another list, or a run with data.split train"
         )
     if exposure.num_validated:
-        print(f"note: {exposure.num_validated} of the scored frames chose weights and threshold of {run.name}: optimistic")
+        print(f"note: {exposure.num_validated} of the scored frames chose weights and threshold of {run.path.name}: optimistic")
     return {"trained_on": exposure.about, "num_validated": exposure.num_validated}
 
 
-def _frames(arguments: argparse.Namespace, split: str) -> list[Frame]:
-    corpus = open_corpus(arguments.data, split, split_list=arguments.split_list)
+def _frames(data: Path, split: str, reading: Mapping[str, Any]) -> list[Frame]:
+    corpus = open_corpus(data, split, **reading)
     return [corpus.read(ref) for ref in corpus.frames]
 
 

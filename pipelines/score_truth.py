@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,28 @@ class Truth:
         layout: Layout of the folder, or None to detect it.
         split_list: Family of lists, or None for the official one.
         mask_scale: How mask levels are read.
+        max_level: Level that stands for 1.0 in 16-bit files, or None for the full range.
 
     Raises:
         SourceError: The data set cannot be used.
     """
 
     def __init__(
-        self, root: Path, split: str | None, *, layout: str | None, split_list: str | None, mask_scale: MaskScale
+        self,
+        root: Path,
+        split: str | None,
+        *,
+        layout: str | None,
+        split_list: str | None,
+        mask_scale: MaskScale,
+        max_level: int | None = None,
     ) -> None:
-        self.corpus = open_corpus(root, split, layout=layout, split_list=split_list, mask_scale=mask_scale)
-        self.split = split
+        self.split, self.max_level = split, max_level
+        open_at = partial(open_corpus, root, layout=layout, split_list=split_list, mask_scale=mask_scale, max_level=max_level)
+        self.corpus = open_at(split)
         if split is None and self.corpus.test_frames():
             self.split = "test"
-            self.corpus = open_corpus(root, "test", layout=layout, split_list=split_list, mask_scale=mask_scale)
+            self.corpus = open_at("test")
         self._refs = {ref.id: ref for ref in self.corpus.frames}
         for ref in self.corpus.frames:
             if ref.mask is None and self.corpus.read(ref).mask is None:

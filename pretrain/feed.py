@@ -46,11 +46,11 @@ class Feed:
         weights: Share of each pool in every epoch, any positive scale; None: in proportion to the frames.
         device: Where batches go.
         needs_targets: Whether a source without any target is an error.
-        read_threads: Threads that read streamed pools.
 
     Attributes:
         pools: The sources.
         order: The order of training.
+        view_hw: Rows and columns of the views, px.
 
     Raises:
         RecipeError: Settings do not fit the pools.
@@ -66,16 +66,16 @@ class Feed:
         weights: Sequence[float] | None = None,
         device: torch.device | str = "cpu",
         needs_targets: bool = True,
-        read_threads: int = 1,
     ) -> None:
         _check_pools(pools, needs_targets=needs_targets or config.needs_targets)
         self.pools, self.order = tuple(pools), SampleOrder([len(pool) for pool in pools], weights, seed)
         assert all(pool.pixels.is_streamed or pool.pixels.is_on(device) for pool in pools), "resident pools: on the feed's device"
-        self._device, self._read_threads = device, read_threads
+        self._device = device
+        self.view_hw = _view_size(pools, config)
         with_targets = [pool for pool in pools if pool.num_targets]
         self._views = Views(
             config,
-            _view_size(pools, config),
+            self.view_hw,
             seed,
             device,
             collect_noise(pools, device) if config.noise_mix.probability else None,
@@ -100,7 +100,7 @@ class Feed:
         return (self._make(positions, self._fetch(positions)) for positions in todo)
 
     def check_batch(self, batch: int) -> None:
-        """Raise when a step takes more samples than the pools hold; what a command asks before it makes a run directory.
+        """Raise when a step takes more samples than the pools hold; asked before a run directory is made.
 
         Raises:
             RecipeError: It does.
@@ -109,19 +109,19 @@ class Feed:
             raise RecipeError(f"train.batch must be <= {self.order.epoch_length}, the frames of all sources, got {batch}")
 
     def _read_ahead(self, todo: Iterator[Positions]) -> Iterator[Batch]:
-        with ThreadPoolExecutor(self._read_threads, thread_name_prefix="feed") as readers:
-            ahead = deque((p, readers.submit(self._fetch, p)) for p in islice(todo, PREFETCH_BATCHES))
+        with ThreadPoolExecutor(1, thread_name_prefix="feed") as reader:
+            ahead = deque((p, reader.submit(self._fetch, p)) for p in islice(todo, PREFETCH_BATCHES))
             try:
                 while True:
                     positions, shares = ahead.popleft()
                     following = next(todo)
-                    ahead.append((following, readers.submit(self._fetch, following)))
+                    ahead.append((following, reader.submit(self._fetch, following)))
                     yield self._make(positions, shares.result())
             finally:
-                readers.shutdown(cancel_futures=True)
+                reader.shutdown(cancel_futures=True)
 
     def _fetch(self, positions: Positions) -> list[_Share]:
-        """Read what the pools give to a batch; the part that runs ahead in threads."""
+        """Read what the pools give to a batch; the part that runs ahead in a thread."""
         sources, indices = self.order.at(positions)
         shares = []
         for source in np.unique(sources).tolist():
@@ -151,7 +151,10 @@ def _check_pools(pools: Sequence[FramePool], *, needs_targets: bool) -> None:
     depths = sorted({pool.bit_depth for pool in pools})
     if len(depths) > 1:
         shown = ", ".join(f"{pool.name} has {pool.bit_depth}" for pool in pools)
-        raise SourceError(f"sources must share one bit depth, got {depths} bits ({shown}); convert them or train apart")
+        raise SourceError(
+            f"sources must share one bit depth, got {depths} bits ({shown}); set data.max_level for folders of 16-bit files, "
+            "convert them, or train apart"
+        )
     if needs_targets and not any(pool.num_targets for pool in pools):
         raise SourceError(f"{', '.join(pool.name for pool in pools)}: no target in any labelled frame; give frames with masks")
 

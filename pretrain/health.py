@@ -41,6 +41,8 @@ def spread(features_ND: Tensor) -> float:
 def alarms(validation: Mapping[str, float], num_features: int, *, segments: bool) -> list[str]:
     """Return what is wrong with a finished pretraining, a line each; empty when nothing is.
 
+    Where fewer than two points of a kind were probed, whose rank is 0 (of two it is at least 1), nothing is said of that kind.
+
     Args:
         validation: The last validation (``pretrain.task``).
         num_features: Features of a point.
@@ -49,10 +51,10 @@ def alarms(validation: Mapping[str, float], num_features: int, *, segments: bool
     found = []
     least = LEAST_RANK_SHARE * num_features
     for name in ("rank_targets", "rank_background"):
-        if validation[name] < least:
+        if 0.0 < validation[name] < least:
             found.append(
                 f"{name} is {validation[name]:.1f}, below {least:.1f} of {num_features} features: the encoder has collapsed"
             )
-    if segments and validation["synthetic_pd"] == 0.0:
+    if segments and validation["rank_targets"] and validation["synthetic_pd"] == 0.0:
         found.append("no held-out synthetic target was found: the decoder says background everywhere")
     return found

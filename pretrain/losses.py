@@ -3,8 +3,8 @@
 All are computed in float32 whatever the autocast, ignore padding, and return their parts by name. Shapes: B batch, H rows,
 W columns; ``valid`` is False where pixels are padding.
 
-Sums are taken per image and averaged (``reduce: image``); ``reduce: batch`` pools all pixels of one process's batch, as ACM,
-DNANet and BasicIRSTD do, so its value depends on the number of processes.
+Sums are taken per image and averaged (``reduce: image``); ``reduce: batch`` pools all pixels of the frames that are computed
+together, those of one rank and one accumulated part, as ACM, DNANet and BasicIRSTD do, so its value depends on their numbers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ class LossConfig(BaseModel):
         soft_iou: Weight of 1 - (sum p t + 1) / (sum p + sum t - sum p t + 1) (ACM, DNANet: weight 1, reduce batch).
         bce: Weight of the mean binary cross entropy of valid pixels.
         dice: Weight of 1 - (2 sum p t + 1) / (sum p + sum t + 1).
-        hard_bce: Weight of the cross entropy of the hardest pixels of the batch: of one process's, whatever ``reduce`` says.
-        reduce: Over which pixels soft IoU, Dice and ``bce`` take their sums.
+        hard_bce: Weight of the cross entropy of the hardest pixels of the batch, pooled as under ``reduce: batch``, whatever
+            ``reduce`` says.
+        reduce: Over which pixels soft IoU, Dice and ``bce`` take their sums: ``image``, those of each frame; ``batch``, those of
+            all frames of one rank and one accumulated part, so that their numbers change the result (a run with several of them
+            warns, and its journal says how many frames are pooled).
         hard_keep: Share of pixels that ``hard_bce`` keeps (PAL, FEST: 0.5).
         edge_weight: Factor of ``hard_bce`` on edge pixels (PAL, FEST: 4).
         edge: ``intended`` weighs the 1-px ring of the mask; ``released`` weighs every pixel, as the code of PAL and FEST does,
@@ -43,6 +46,12 @@ class LossConfig(BaseModel):
     hard_keep: float = Field(0.5, gt=0.0, le=1.0)
     edge_weight: float = Field(4.0, ge=1.0)
     edge: Literal["intended", "released"] = "intended"
+
+    @property
+    def pools_frames(self) -> bool:
+        """Whether a part is taken over all frames that are computed together."""
+        is_pooled = self.reduce == "batch" and bool(self.soft_iou or self.bce or self.dice)
+        return is_pooled or bool(self.hard_bce)
 
 
 def segmentation_loss(config: LossConfig, logits_B1HW: Tensor, masks_B1HW: Tensor, valid_B1HW: Tensor) -> Mapping[str, Tensor]:
@@ -105,17 +114,19 @@ def dice(logits: Tensor, masks: Tensor, valid: Tensor, reduce: Literal["image", 
 def hard_bce(config: LossConfig, logits: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
     """Return the mean cross entropy of the hardest pixels of the batch ("edgeSCE" of PAL and FEST; see :class:`LossConfig`).
 
-    A pixel is kept when its loss is at least the value at position floor((1 - keep) * N) of the sorted losses; ties are kept.
+    A pixel is kept when its loss is at least the value at position floor((1 - keep) * N) of the N sorted losses of valid pixels;
+    ties are kept. Nothing here waits for a GPU: pixels of padding are sorted too, to the front.
     """
     weights = torch.full_like(masks, config.edge_weight)
     if config.edge == "intended":
         weights = torch.where(mask_edges(masks), weights, torch.ones_like(weights))
-    losses = (_cross_entropy(logits, masks) * weights)[valid > 0]
-    if not losses.numel():
-        return logits.sum() * 0.0
-    position = min(int((1.0 - config.hard_keep) * losses.numel()), losses.numel() - 1)
-    limit = losses.detach().sort().values[position]
-    return losses[losses.detach() >= limit].mean()
+    losses, is_valid = _cross_entropy(logits, masks) * weights, valid > 0
+    ranked = losses.detach().masked_fill(~is_valid, -torch.inf).flatten().sort().values
+    num_valid = is_valid.sum()
+    position = losses.numel() - num_valid + ((1.0 - config.hard_keep) * num_valid.double()).long()
+    limit = ranked.gather(0, position.clamp(max=losses.numel() - 1)[None])
+    is_kept = is_valid & ~(losses.detach() < limit)  # a loss that is NaN is kept: it must show
+    return torch.where(is_kept, losses, 0.0).sum() / is_kept.sum().clamp(min=1)
 
 
 def mask_edges(masks_B1HW: Tensor) -> Tensor:

@@ -43,7 +43,9 @@ class Partition:
 
     def __post_init__(self) -> None:
         if self.batch % (self.ranks * self.parts):
-            raise RecipeError(f"batch must be a multiple of ranks x accumulation = {self.ranks} x {self.parts}, got {self.batch}")
+            raise RecipeError(
+                f"train.batch must be a multiple of ranks x train.accumulation = {self.ranks} x {self.parts}, got {self.batch}"
+            )
 
     def positions(self, start: int) -> list[Positions]:
         """Return the positions of the parts of the step that begins at a position: rank, rank + ranks, ..."""

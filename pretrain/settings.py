@@ -7,7 +7,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pretrain.compose import InsertionConfig
-from pretrain.objectives import ObjectiveSettings, objective_class
+from pretrain.compose.composer import SMALLEST_PX
+from pretrain.losses import LossConfig
+from pretrain.objectives import ObjectiveConfig, ObjectiveSettings, objective_class
+from pretrain.objectives.equivariance import EquivarianceConfig
+from pretrain.objectives.lneg import LNegConfig
+from pretrain.objectives.masked import MaskedConfig
+from pretrain.objectives.seg import SegConfig
 from pretrain.runtime.config import TrainConfig
 from pretrain.unlabelled import DoubtConfig
 from pretrain.view_config import ViewConfig
@@ -28,6 +34,8 @@ class PretrainData(_Config):
         num_frames: Frames of each folder that train, drawn by ``subset_seed`` as a fine-tuning draws them, or None for all;
             what an objective that uses labels may know of in a study of few labels. Those like test frames leave the draw.
         subset_seed: Of that draw.
+        max_level: Level that stands for 1.0 in 16-bit files of folders (16383 for 14-bit data), or None for the full range; a
+            store is scaled already.
     """
 
     split: Literal["train", "trainval", "test"] = "train"
@@ -35,6 +43,7 @@ class PretrainData(_Config):
     weights: tuple[float, ...] | None = None
     num_frames: int | None = Field(None, ge=1, exclude_if=lambda count: count is None)
     subset_seed: int = Field(0, ge=0, exclude_if=lambda seed: seed == 0)
+    max_level: int | None = Field(None, ge=1, le=65_535, exclude_if=lambda level: level is None)
 
 
 class HeldOut(_Config):
@@ -43,7 +52,8 @@ class HeldOut(_Config):
     Attributes:
         frames: Frames of each source, by keyed choice, the same for every seed of training. In a store, other copies of the
             same source frame may train: its validation is the milder one.
-        crops: Composed crops of them all that are looked at.
+        crops: Least number of composed crops of them all that are looked at: they come in whole batches of 16, or of as many as
+            there are frames held out where these are fewer.
     """
 
     frames: int = Field(12, ge=1)
@@ -82,6 +92,16 @@ class PretrainSettings(_Config):
         return any(objective_class(objective).needs_pairs for objective in self.objectives)
 
     @property
+    def uses_insertion(self) -> bool:
+        """Whether the network is shown what insertion makes of views; otherwise they are shown as they came."""
+        return any(objective_class(objective).uses_insertion for objective in self.objectives)
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether the noise windows that sources have recorded are read."""
+        return any(objective_class(objective).uses_noise for objective in self.objectives)
+
+    @property
     def finds_targets(self) -> bool:
         """Whether the network learns to find targets."""
         return any(objective_class(objective).finds_targets for objective in self.objectives)
@@ -101,4 +121,23 @@ class PretrainSettings(_Config):
             raise ValueError("views must be lossless and without patch_turn for label-free objectives; set insertion.radiometry")
         if self.views.crop_px is None:
             raise ValueError("views.crop_px must be a number in pretraining, got null")
+        if self.views.crop_px < SMALLEST_PX:
+            raise ValueError(f"views.crop_px must be >= {SMALLEST_PX} for insertion, got {self.views.crop_px}")
+        for objective in self.objectives:
+            _check_objective(objective, self.views.crop_px)
         return self
+
+
+def has_weight(loss: LossConfig) -> bool:
+    """Tell whether a part of a loss has a weight above 0; without one there is nothing to minimise."""
+    return any((loss.soft_iou, loss.bce, loss.dice, loss.hard_bce))
+
+
+def _check_objective(objective: ObjectiveConfig, crop_px: int) -> None:
+    """Raise ValueError when an objective cannot learn from views of this side, or from nothing at all."""
+    if isinstance(objective, MaskedConfig) and crop_px % objective.block_px:
+        raise ValueError(f"objectives.masked.block_px must divide views.crop_px {crop_px}, got {objective.block_px}")
+    if isinstance(objective, EquivarianceConfig) and not (objective.soft_iou or objective.bce):
+        raise ValueError("objectives.equivariance must weigh soft_iou or bce above 0, got 0 for both")
+    if isinstance(objective, SegConfig | LNegConfig) and not has_weight(objective.loss):
+        raise ValueError(f"objectives.{objective.kind}.loss must weigh one of its parts above 0, got 0 for all")

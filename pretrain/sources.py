@@ -155,7 +155,13 @@ def _common_lists(corpora: Collection[Corpus], stores: Sequence[Store]) -> tuple
 def _open(path: Path, config: PretrainData) -> Corpus:
     """Open a folder with the split that trains, or whole where it has no lists."""
     return open_training_part(
-        path, config.split, what="--data", list_key="data.split_list", split_list=config.split_list, require_masks=False
+        path,
+        config.split,
+        what="--data",
+        list_key="data.split_list",
+        split_list=config.split_list,
+        max_level=config.max_level,
+        require_masks=False,
     )
 
 

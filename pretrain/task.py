@@ -84,6 +84,7 @@ class PretrainTask:
     ) -> None:
         self.model: nn.Module = model
         self.trains_all = any(objective.uses_decoder for objective in model.objectives.values())
+        self.pools_frames = any(objective.pools_frames for objective in model.objectives.values())
         self._inserts = any(objective.uses_insertion for objective in model.objectives.values())
         self._composer, self._held_out, self._validator, self._amp = composer, held_out, validator, amp
 

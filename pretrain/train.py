@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,19 @@ from pretrain.feed import Feed
 from pretrain.health import alarms
 from pretrain.order import Partition
 from pretrain.points import num_features
-from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, train, use_threads
+from pretrain.runtime import (
+    RunDirectory,
+    RunResult,
+    StepReport,
+    open_run,
+    partition_of,
+    refuse_other_run,
+    train,
+    use_threads,
+)
 from pretrain.runtime.distributed import World
 from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
-from pretrain.runtime.weights import save_weights
+from pretrain.runtime.weights import experiment_sha256, save_weights
 from pretrain.settings import PretrainSettings
 from pretrain.sources import PretrainSources
 from pretrain.task import PROBED_STRIDE, PretrainModel, PretrainTask
@@ -70,31 +80,31 @@ def pretrain(
     Raises:
         FoundryError: As the parts name it: sources, run directory, training.
     """
-    use_threads(settings.train)
-    torch.manual_seed(int(keyed_hash(settings.train.seed, Stream.STEP, -1, 0)))  # the weights a network starts from
-    model = PretrainModel(make_segmenter(), settings.objectives)
-    _check_crop(settings, model)
-    feed = training_feed(settings, sources, world.device)
-    feed.check_batch(settings.train.batch)  # before the folder is begun: the corrected recipe may use it
-    task = PretrainTask(
-        model,
-        Composer(
-            settings.insertion,
-            settings.train.seed,
-            pairs=settings.needs_pairs,
-            noise=recorded_noise(sources.pools, world.device),
-        ),
-        held_out_batches(settings, sources, world.device),
-        Composer(settings.insertion, VALIDATION_SEED, pairs=False),
-        amp=settings.train.amp == "bf16",
-    )
-    identity = {"recipe": dict(recipe) | {"train": settings.train.content()}, "sources": sources.identity}
+    task, feed = _prepare(settings, make_segmenter, sources, world)
+    identity = _identity(settings, recipe, sources)
     with open_run(out, identity, world) as run:
         outcome = train(task, feed, settings.train, run, world, should_stop=should_stop, on_step=on_step)
         if not outcome.is_finished or not world.is_first:
             return RunResult(outcome.step, outcome.is_finished, {})
         content = _conclude(settings, task, run, outcome.validation, identity, sources.kept_from)
     return RunResult(outcome.step, True, content)
+
+
+def check_start(
+    settings: PretrainSettings,
+    make_segmenter: Callable[[], nn.Module],
+    recipe: Mapping[str, Any],
+    sources: PretrainSources,
+    out: Path | None,
+    world: World,
+) -> None:
+    """Raise whatever :func:`pretrain` raises before it makes its folder; what a dry run asks. Arguments and errors as there.
+
+    Without ``out`` no folder is looked at.
+    """
+    _prepare(settings, make_segmenter, sources, world)
+    if out is not None:
+        refuse_other_run(RunDirectory(out), _identity(settings, recipe, sources))
 
 
 def training_feed(settings: PretrainSettings, sources: PretrainSources, device: torch.device) -> Feed:
@@ -109,6 +119,12 @@ def training_feed(settings: PretrainSettings, sources: PretrainSources, device: 
     )
 
 
+def training_composer(settings: PretrainSettings, sources: PretrainSources, device: torch.device) -> Composer:
+    """Return what makes composed frames of them, with noise windows only where an objective reads them."""
+    noise = recorded_noise(sources.pools, device) if settings.uses_noise else None
+    return Composer(settings.insertion, settings.train.seed, pairs=settings.needs_pairs, noise=noise)
+
+
 def held_out_batches(settings: PretrainSettings, sources: PretrainSources, device: torch.device) -> list[Batch]:
     """Return the crops of held-out frames that are validated on: the same for every seed of training."""
     views = ViewConfig(crop_px=settings.views.crop_px, centre_probability=0.0)
@@ -118,10 +134,40 @@ def held_out_batches(settings: PretrainSettings, sources: PretrainSources, devic
 
 
 def composed_views(settings: PretrainSettings, sources: PretrainSources, count: int, device: torch.device) -> Composed:
-    """Return the first composed frames of a training, for people to look at."""
+    """Return the first frames of a training as the network is shown them, for people to look at.
+
+    Where nothing is inserted, the masks are those of the frames themselves.
+    """
     feed = training_feed(settings, sources, device)
     batch = next(feed.batches(0, Partition(min(count, feed.order.epoch_length))))
-    return Composer(settings.insertion, settings.train.seed, pairs=settings.needs_pairs).compose(batch)
+    if not settings.uses_insertion:
+        return replace(Composed.untouched(batch), masks_B1HW=batch.masks_B1HW)
+    return training_composer(settings, sources, device).compose(batch)
+
+
+def _prepare(
+    settings: PretrainSettings, make_segmenter: Callable[[], nn.Module], sources: PretrainSources, world: World
+) -> tuple[PretrainTask, Feed]:
+    """Return task and feed; no folder is begun yet, so that the corrected recipe may use it."""
+    use_threads(settings.train)
+    torch.manual_seed(int(keyed_hash(settings.train.seed, Stream.STEP, -1, 0)))  # the weights a network starts from
+    model = PretrainModel(make_segmenter(), settings.objectives)
+    _check_crop(settings, model)
+    feed = training_feed(settings, sources, world.device)
+    feed.check_batch(partition_of(settings.train, world).batch)
+    task = PretrainTask(
+        model,
+        training_composer(settings, sources, world.device),
+        held_out_batches(settings, sources, world.device),
+        Composer(settings.insertion, VALIDATION_SEED, pairs=False),
+        amp=settings.train.amp == "bf16",
+    )
+    return task, feed
+
+
+def _identity(settings: PretrainSettings, recipe: Mapping[str, Any], sources: PretrainSources) -> dict[str, Any]:
+    """Return what decides a run, as JSON values: the same in one folder resumes, anything else is refused."""
+    return {"recipe": dict(recipe) | {"train": settings.train.content()}, "sources": sources.identity}
 
 
 def _check_crop(settings: PretrainSettings, model: PretrainModel) -> None:
@@ -169,6 +215,7 @@ def _conclude(
     }
     content["is_collapsed"] = bool(content["warnings"])
     provenance = origin | {"recipe_sha256": recipe_sha256, "step": state["step"]}
+    provenance["experiment_sha256"] = experiment_sha256(identity)
     content["weights_sha256"] = save_weights(run.path / WEIGHTS_NAME, own, provenance)
     write_json(run.path / RESULT_NAME, content)
     return content

@@ -89,6 +89,11 @@ class Detector(nn.Module, ABC):
         """Image pixels per pixel of the deepest map."""
         return self.backbone.strides[-1]
 
+    @property
+    def pools_frames(self) -> bool:
+        """Whether a part of the loss is taken over all frames that are computed together."""
+        return self._loss.pools_frames
+
     def encode(self, images_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Return the encoder's maps, fine to coarse; the last one may be replaced before :meth:`decode`.
 

@@ -33,6 +33,7 @@ class Composed:
         is_used_BS: bool; false where nothing was inserted.
         level_BS: float32, the share of its peak that bounds each target's mask.
         turns_B3: bool, the turn of the second view (``pretrain.compose.turns``).
+        grain_B: float32, standard deviation of the sensor noise that was added, units of [0, 1].
         noise: Noise windows that the sources have recorded; None where none has.
     """
 
@@ -50,6 +51,7 @@ class Composed:
     is_used_BS: Tensor
     level_BS: Tensor
     turns_B3: Tensor
+    grain_B: Tensor
     noise: NoiseWindows | None
 
     @classmethod
@@ -61,7 +63,8 @@ class Composed:
             batch=batch, seed=0, images_B1HW=images, first_B1HW=images, second_B1HW=None, twins_B1HW=None,
             masks_B1HW=torch.zeros_like(images), valid_B1HW=batch.valid_B1HW,
             ignored_B1HW=torch.zeros_like(batch.valid_B1HW), centres_BS2=images.new_zeros(num, 0, 2), kinds_BS=none.long(),
-            is_used_BS=none, level_BS=images.new_zeros(num, 0), turns_B3=none.new_zeros(num, 3), noise=None,
+            is_used_BS=none, level_BS=images.new_zeros(num, 0), turns_B3=none.new_zeros(num, 3), grain_B=images.new_zeros(num),
+            noise=None,
         )  # fmt: skip
 
     @property

@@ -78,7 +78,7 @@ class Composer:
             raise RecipeError(f"views.crop_px must be >= {SMALLEST_PX} for insertion, got views of {hw[0]}x{hw[1]} px")
         plan = plan_insertions(self._config, self._seed, batch.positions, hw)
         drawn = self._insert(images, batch, plan)
-        noise = self._grain(batch)
+        noise, grain_B = self._grain(batch)
         inserted = (drawn.images_BHW + noise).clamp(0.0, 1.0)
         twins = None if drawn.twins_BHW is None else (drawn.twins_BHW + noise).clamp(0.0, 1.0)
         first, second, changed_twins = self._views(inserted, twins, batch)
@@ -99,6 +99,7 @@ class Composer:
             is_used_BS=drawn.is_used_BS,
             level_BS=_floats(plan.level, images.device),
             turns_B3=drawn.turns_B3,
+            grain_B=grain_B,
             noise=self._noise,
         )
 
@@ -185,14 +186,15 @@ class Composer:
         stamps = bar_stamps(*(_floats(part, device) for part in parts)).view(*bars.shape[:2], *profiles.shape[1:])
         return profiles.index_copy(0, _tensor(rows, device), body_stamps(stamps, _floats(bars[..., 4], device)))
 
-    def _grain(self, batch: Batch) -> Tensor | float:
-        """Return the sensor noise of views, which their twins share."""
+    def _grain(self, batch: Batch) -> tuple[Tensor | float, Tensor]:
+        """Return the sensor noise of views, which their twins share, and its standard deviation in each, (B,)."""
         if not self._config.grain:
-            return 0.0
+            return 0.0, batch.images_B1HW.new_zeros(len(batch))
         device, hw = batch.images_B1HW.device, (batch.images_B1HW.shape[2], batch.images_B1HW.shape[3])
         sigma = self._config.grain * keyed_uniforms(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE))
         keys = normal_keys(self._seed, Stream.INSERTION, batch.positions, np.int64(_NOISE + 1)).to(device, non_blocking=True)
-        return _floats(sigma, device)[:, None, None] * keyed_normals(keys, hw)
+        grain_B = _floats(sigma, device)
+        return grain_B[:, None, None] * keyed_normals(keys, hw), grain_B
 
     def _views(
         self, images_BHW: Tensor, twins_BHW: Tensor | None, batch: Batch

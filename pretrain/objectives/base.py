@@ -34,6 +34,8 @@ class Objective(nn.Module, ABC):
         uses_decoder: Whether its loss is one of the network's prediction, which all of the network takes part in.
         finds_targets: Whether it teaches the network to find targets, which then detects before it is fine-tuned.
         uses_insertion: Whether it reads more of composed frames than their batch.
+        uses_noise: Whether it reads the noise windows that sources have recorded.
+        pools_frames: Whether a part of its loss is taken over all frames that are computed together.
     """
 
     uses_labels: ClassVar[bool] = False
@@ -41,6 +43,8 @@ class Objective(nn.Module, ABC):
     uses_decoder: ClassVar[bool] = False
     finds_targets: ClassVar[bool] = False
     uses_insertion: ClassVar[bool] = True
+    uses_noise: ClassVar[bool] = False
+    pools_frames: bool = False
 
     @abstractmethod
     def parts(self, model: Segmenter, composed: Composed, step: int) -> Mapping[str, Tensor]:

@@ -6,10 +6,10 @@
                  errors are uncorrelated, the frame's own grain included, when n has the covariance of that grain; column noise,
                  which is not drawn here, would violate it
 
-Noise comes from windows that the frame's source has recorded, else it is white at the grain measured in the frame. Squared errors
-keep the mean, absolute ones the median. The network says what is to be added to what it sees (residual learning: DnCNN, Zhang et
-al., TIP 2017), so that it need not know the level of a frame, which its normalisation may take away. Frames are taken as
-composed, before radiometry, whose gain would change the noise.
+Noise comes from windows that the frame's source has recorded, with white noise of the grain that insertion added to the frame;
+else it is white at the grain measured in the frame. Squared errors keep the mean, absolute ones the median. The network says what
+is to be added to what it sees (residual learning: DnCNN, Zhang et al., TIP 2017), so that it need not know the level of a frame,
+which its normalisation may take away. Frames are taken as composed, before radiometry, whose gain would change the noise.
 
 Shapes: B views, T tiles of noise.
 """
@@ -17,7 +17,7 @@ Shapes: B views, T tiles of noise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -61,6 +61,8 @@ class Denoise(Objective):
         model: The network, of which only the encoder is trained.
     """
 
+    uses_noise: ClassVar[bool] = True
+
     def __init__(self, config: DenoiseConfig, model: Segmenter) -> None:
         super().__init__()
         self._config = config
@@ -92,7 +94,8 @@ def draw_noise(composed: Composed, number: int) -> Tensor:
         composed: The frames, with the noise windows of their sources.
         number: Which of several independent draws.
     """
-    white = estimate_grain(composed.images_B1HW[:, 0])[:, None, None] * draw_normals(composed, Purpose.NOISE, number)
+    normals_BHW = draw_normals(composed, Purpose.NOISE, number)
+    white = estimate_grain(composed.images_B1HW[:, 0])[:, None, None] * normals_BHW
     recorded = composed.noise
     if recorded is None:
         return white
@@ -101,4 +104,4 @@ def draw_noise(composed: Composed, number: int) -> Tensor:
     sources = torch.from_numpy(composed.batch.sources).to(white.device, non_blocking=True)
     chosen_BT, has_any_B = recorded.chosen(sources, windows)
     tiled = tile_noise(recorded.windows_MSS[chosen_BT], (8 * turns).long(), composed.hw)
-    return torch.where(has_any_B[:, None, None], tiled, white)
+    return torch.where(has_any_B[:, None, None], tiled + composed.grain_B[:, None, None] * normals_BHW, white)

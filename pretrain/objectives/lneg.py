@@ -44,7 +44,7 @@ class LNeg(Objective):
 
     def __init__(self, config: LNegConfig, model: Segmenter) -> None:
         super().__init__()
-        self._loss = config.loss
+        self._loss, self.pools_frames = config.loss, config.loss.pools_frames
 
     def parts(self, model: Segmenter, composed: Composed, step: int) -> Mapping[str, Tensor]:
         """Return the parts of the segmentation loss on the views as they came; frames without a mask teach nothing."""

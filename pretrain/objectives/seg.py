@@ -40,7 +40,7 @@ class Seg(Objective):
 
     def __init__(self, config: SegConfig, model: Segmenter) -> None:
         super().__init__()
-        self._loss = config.loss
+        self._loss, self.pools_frames = config.loss, config.loss.pools_frames
 
     def parts(self, model: Segmenter, composed: Composed, step: int) -> Mapping[str, Tensor]:
         """Return the parts of the segmentation loss; impostors, background and all else are no target, ignored discs unknown."""

@@ -13,8 +13,11 @@
 """
 
 from pretrain.runtime.config import TrainConfig
-from pretrain.runtime.loop import Outcome, StepReport, train, use_threads
-from pretrain.runtime.run_dir import RunDirectory, RunResult, open_run
+from pretrain.runtime.loop import Outcome, StepReport, partition_of, train, use_threads
+from pretrain.runtime.run_dir import RunDirectory, RunResult, open_run, refuse_other_run
 from pretrain.runtime.task import Task
 
-__all__ = ["Outcome", "RunDirectory", "RunResult", "StepReport", "Task", "TrainConfig", "open_run", "train", "use_threads"]
+__all__ = [
+    "Outcome", "RunDirectory", "RunResult", "StepReport", "Task", "TrainConfig", "open_run", "partition_of", "refuse_other_run",
+    "train", "use_threads",
+]  # fmt: skip

@@ -65,6 +65,42 @@ def use_fast_layout(model: nn.Module, device: torch.device) -> None:
         model.to(memory_format=torch.channels_last)
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Let cuDNN round float32 to TF32, its default, or not; whoever computes says so before it does, for it is one flag for all.
+
+    Args:
+        allowed: Whether parts are computed in bfloat16 anyway (``amp``); otherwise float32 means float32.
+    """
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def split_effects(task: Task, config: TrainConfig, world: World) -> list[str]:
+    """Return why a run gives another result than one process that computes its batches whole; empty when it does not.
+
+    Args:
+        task: The stage.
+        config: Settings.
+        world: This process among the others.
+    """
+    num_own, found = _frames_at_once(config, world), []
+    is_normed = any(isinstance(part, nn.BatchNorm2d) for part in task.model.modules())
+    if world.size > 1 and world.device.type != "cuda" and is_normed:
+        found.append(
+            f"batch normalisation on {world.size} CPU processes: each uses the statistics of its own {num_own} frames, so the "
+            "result differs from that of one process"
+        )
+    if task.pools_frames and num_own < config.batch:
+        found.append(
+            f"loss with reduce batch or hard_bce on {world.size} process(es), {config.accumulation} part(s) a step each: sums "
+            f"are taken over {num_own} of the {config.batch} frames, so the result differs from that of the whole batch"
+        )
+    return found
+
+
+def _frames_at_once(config: TrainConfig, world: World) -> int:
+    return config.batch // (world.size * config.accumulation)
+
+
 class Learner:
     """Model, optimiser and average of one process.
 
@@ -75,23 +111,22 @@ class Learner:
 
     Attributes:
         average: The averaged model, or None.
+        split_effects: Why the result depends on how batches are split (:func:`split_effects`).
+        frames_at_once: Frames that are computed together: those of one rank and one accumulated part.
     """
 
     def __init__(self, task: Task, config: TrainConfig, world: World) -> None:
         self._task, self._config, self._world = task, config, world
         on_gpu = world.device.type == "cuda"
-        torch.backends.cudnn.allow_tf32 = config.amp != "off"  # float32 means float32
+        allow_tf32(config.amp != "off")
+        self.frames_at_once, self.split_effects = _frames_at_once(config, world), split_effects(task, config, world)
+        if world.is_first:
+            for effect in self.split_effects:
+                _LOG.warning("%s", effect)
         task.model.to(world.device)
         if world.size > 1 and on_gpu:
             # each of these layers makes the host wait three times a forward pass (torch.nn.modules._functions)
             task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
-        elif world.size > 1 and world.is_first and any(isinstance(part, nn.BatchNorm2d) for part in task.model.modules()):
-            _LOG.warning(
-                "batch normalisation on %d CPU processes: each uses the statistics of its own %d frames, so the result differs "
-                "from that of one process",
-                world.size,
-                config.batch // (world.size * config.accumulation),
-            )
         use_fast_layout(task.model, world.device)
         if config.compile:
             task.model.compile()

@@ -74,6 +74,15 @@ def use_threads(config: TrainConfig) -> None:
         torch.set_num_threads(config.threads)
 
 
+def partition_of(config: TrainConfig, world: World) -> Partition:
+    """Return what of each step this process computes.
+
+    Raises:
+        RecipeError: Ranks and accumulated parts do not share a step evenly.
+    """
+    return Partition(config.batch, world.rank, world.size, config.accumulation)
+
+
 def train(
     task: Task,
     feed: Feed,
@@ -101,9 +110,7 @@ def train(
     """
     loop = _Loop(task, config, run, world)
     loop.resume()
-    batches = feed.batches(
-        loop.progress.step * config.batch, Partition(config.batch, world.rank, world.size, config.accumulation)
-    )
+    batches = feed.batches(loop.progress.step * config.batch, partition_of(config, world))
     is_stopped = False
     while loop.progress.step < config.steps and not is_stopped:
         lr = config.optimizer.lr * lr_factor(config.schedule, loop.progress.step, config.steps)
@@ -159,6 +166,7 @@ class _Loop:
             raise RefusalError(f"{self._run.path}: ranks see different saved states; all must see one run directory")
         if self._world.is_first:
             self._run.journal.cut(self.progress.step)
+            self._write_split()
             if self._config.tensorboard:
                 self._board = Board(self._run.path / "tensorboard", self.progress.step)
 
@@ -192,6 +200,13 @@ class _Loop:
         self._run.journal.write(line)
         if self._board is not None:
             self._board.write(line)
+
+    def _write_split(self) -> None:
+        """Record how batches are split from here on, where that changes the result."""
+        if self.learner.split_effects:
+            counts = {"ranks": self._world.size, "accumulation": self._config.accumulation}
+            counts["frames_at_once"] = self.learner.frames_at_once
+            self._run.journal.write({"step": self.progress.step, **counts, "warnings": self.learner.split_effects})
 
     def _log(self, step: Step, lr: float, epoch: float) -> None:
         meter, self._meter = self._meter, _Meter()

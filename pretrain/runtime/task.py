@@ -19,11 +19,14 @@ class Task(Protocol):
         best_metric: Key of :meth:`validate`'s result whose highest value marks the best state; None keeps no best.
         trains_all: Whether every parameter that requires a gradient gets one in every step; where some may not, ranks must look
             for them.
+        pools_frames: Whether a part of the loss is taken over all frames that are computed together, those of one rank and one
+            accumulated part, so that their numbers change the result.
     """
 
     model: nn.Module
     best_metric: str | None
     trains_all: bool
+    pools_frames: bool
 
     def loss(self, batch: Batch, step: int) -> Mapping[str, Tensor]:
         """Return the named parts of the loss, already weighted; their sum is minimised.

@@ -5,6 +5,7 @@ One key on purpose: with several the order of the header, and so the file's byte
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], provenance: Mapping[
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = safetensors.torch.save(plain, {PROVENANCE_KEY: json.dumps(provenance, sort_keys=True)})
     return write_durably(path, [data])
+
+
+def experiment_sha256(identity: Mapping[str, Any]) -> str:
+    """Return what decided a run but for ``train.seed``, hashed: equal for runs that are seeds of one experiment.
+
+    Args:
+        identity: What decided it, as JSON values: ``recipe``, ``sources``, and ``init`` where it has one.
+    """
+    recipe = identity["recipe"]
+    train = {key: value for key, value in recipe["train"].items() if key != "seed"}
+    text = json.dumps({**identity, "recipe": {**recipe, "train": train}}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def weights_file(path: Path) -> Path:

@@ -118,6 +118,15 @@ def test_every_detector_stays_on_its_device_and_waits_once(gpu, name):
     assert np.isfinite(pixels.features_ND).all()
 
 
+def test_every_part_of_the_loss_stays_on_its_device_and_waits_once(gpu):
+    """Hardest pixels, too, are found without asking how many there are."""
+    loss = {"soft_iou": 1.0, "bce": 1.0, "dice": 1.0, "hard_bce": 1.0, "reduce": "batch"}
+    learner = Learner(
+        FinetuneTask(create_detector("acm_nano", loss=loss), (), GPU, amp=True), TrainConfig(steps=2, batch=4), World(GPU)
+    )
+    assert waits_of_steps(learner, Feed([resident_pool()], ViewConfig(crop_px=32), seed=0, device=GPU), gpu) == ONCE
+
+
 @pytest.mark.parametrize("kind", ["adamw", "adam", "adagrad", "sgd"])
 def test_a_saved_state_comes_back_to_the_device(gpu, tmp_path, kind):
     config = TrainConfig.model_validate({"steps": 4, "batch": 4, "ema": 0.9, "optimizer": {"kind": kind}})

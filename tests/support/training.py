@@ -55,6 +55,7 @@ class ToyTask:
 
     best_metric: str | None = "score"
     trains_all: bool = True
+    pools_frames: bool = False
 
     def __init__(
         self, model: nn.Module, poison_from: int | None, signal_at: tuple[int, int] | None, poison_maps_at: int | None = None

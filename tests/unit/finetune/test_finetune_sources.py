@@ -11,11 +11,14 @@ import torch
 from finetune.recipe import DataConfig, FinetuneRecipe
 from finetune.sources import open_sources, training_ids
 from pipelines.config import load_recipe
+from pretrain.feed import Feed
+from pretrain.order import Partition
+from pretrain.views import ViewConfig
 from synth import open_corpus, open_store
 from synth.errors import SourceError
 from synth.store.finalize import finalize_store
 from tests.support.builders import scene, write_corpus
-from tests.support.stores import begun_store, finished_store, small_recipe, write_shards
+from tests.support.stores import begun_store, deep_corpus, deep_store, finished_store, small_recipe, write_shards
 
 CPU = torch.device("cpu")
 LISTS = {"train": ("a", "b", "c", "d"), "val": ("v",), "test": ("t",)}
@@ -144,11 +147,39 @@ def test_few_labels_of_a_store_are_what_was_made_of_the_frames_a_folder_draws(tm
         open_sources([path], folder, DataConfig(num_frames=5), CPU)
 
 
+def test_folders_of_a_14_bit_sensor_train_and_validate_on_the_scale_of_its_stores(tmp_path):
+    """They were read at the full range of their 16-bit files, a quarter as bright."""
+    folder = deep_corpus(tmp_path / "deep")
+    store, everything = (deep_store(tmp_path / f"{split}.zarr", folder, split) for split in ("train", "trainval"))
+    found = open_sources([folder, store], None, DataConfig(max_level=16383), CPU)
+    real, made = ([pool.frame(i).image().mean() for i in range(len(pool))] for pool in found.pools)
+    assert real == pytest.approx(made, abs=1e-5) and min(real) > 0.35
+    batch = next(Feed(found.pools, ViewConfig(crop_px=32), seed=0).batches(0, Partition(8)))
+    assert set(batch.sources) == {0, 1} and batch.images_B1HW.mean((1, 2, 3)).min() > 0.35
+    of_all = open_store(everything)
+    (validated,), at = found.validation, [str(f["id"]) for f in of_all.manifest["sources"]["frames"]].index("v")
+    assert validated.image().mean() == pytest.approx(of_all[at].image.mean(), abs=1e-5)
+    assert [frame.max_level for frame in open_sources([store], folder, DataConfig(max_level=16383), CPU).validation] == [16383]
+
+
+def test_frames_at_another_scale_than_those_that_train_are_refused(tmp_path):
+    folder = deep_corpus(tmp_path / "deep")
+    store = deep_store(tmp_path / "deep.zarr", folder)
+    with pytest.raises(SourceError, match=r"validation frame 'v': .*, \[14\], got 16 bits; set data\.max_level"):
+        open_sources([store], folder, DataConfig(), CPU)
+    found = open_sources([folder, store], None, DataConfig(), CPU)
+    with pytest.raises(SourceError, match=r"one bit depth, got \[14, 16\] bits .*; set data\.max_level"):
+        Feed(found.pools, ViewConfig(crop_px=32), seed=0)
+    one, other = (open_sources([folder], None, DataConfig(max_level=level), CPU).identity for level in (16383, None))
+    assert one["train"][0]["pixels_sha256"] != other["train"][0]["pixels_sha256"]
+
+
 def test_an_unset_key_is_no_part_of_what_a_run_records():
     """Recipes from before there was the key keep their identity; where it is set, it is recorded."""
     plain, modern = (load_recipe(name, FinetuneRecipe, (), stage="finetune") for name in ("acm_nuaa", "acm_nuaa_modern"))
     assert plain.model_dump(mode="json")["data"].keys() == {"split", "split_list", "weights", "num_frames", "subset_seed"}
     assert modern.model_dump(mode="json")["data"]["exclude_near_test"] is True
+    assert DataConfig(max_level=16383).model_dump(mode="json")["max_level"] == 16383
     assert FinetuneRecipe.model_validate(plain.model_dump(mode="json")) == plain
 
 

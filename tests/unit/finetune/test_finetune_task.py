@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from finetune.detectors import build_detector, detector_settings
+from finetune.detectors import build_detector, create_detector, detector_settings
 from finetune.metrics import CurveTally
 from finetune.predict import on_wide_scale, predict_frames, probability_of
 from finetune.task import FinetuneTask, best_threshold, on_logit_scale
 from pretrain.batch import Batch
+from synth.errors import SourceError
 from tests.support.builders import frame_of, scene
 
 CPU = torch.device("cpu")
@@ -111,6 +112,25 @@ def test_validation_of_a_detector():
     assert 0.0 <= found["val_best_iou"] <= 100.0 and 0.0 <= found["val_best_threshold"] < 1.0
     without = FinetuneTask(model, [], CPU, amp=False)
     assert without.validate() == {} and without.best_metric is None
+
+
+def test_frames_without_a_target_choose_no_threshold():
+    model = build_detector(detector_settings("acm_nano"))
+    with pytest.raises(SourceError, match=r"none of 2 \(first a\) holds a target; give a list of frames with targets"):
+        FinetuneTask(model, [scene("a", (40, 48)), scene("b", (36, 40))], CPU, amp=False)
+
+
+@pytest.mark.parametrize(("loss", "is_pooled"), [({}, False), ({"reduce": "batch"}, True), ({"hard_bce": 1.0}, True)])
+def test_a_loss_over_frames_is_known(loss, is_pooled):
+    assert FinetuneTask(create_detector("acm_nano", loss=loss), [], CPU, amp=False).pools_frames is is_pooled
+
+
+@pytest.mark.parametrize("amp", [False, True])
+def test_float32_is_float32_wherever_frames_are_predicted(monkeypatch, amp):
+    """Whatever trained before in this process: PyTorch's default lets convolutions on GPUs round to 10 bits."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not amp)  # put back after the test
+    list(predict_frames(Brightness(), [scene("a", (40, 48))], device=CPU, amp=amp))  # type: ignore[arg-type]
+    assert torch.backends.cudnn.allow_tf32 is amp
 
 
 def test_unlabelled_frames_teach_nothing():

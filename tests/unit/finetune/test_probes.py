@@ -157,9 +157,18 @@ def test_frames_that_teach_nothing_are_refused(probe):
         probe.sample([empty])
     with pytest.raises(SourceError, match="frame u: has no mask"):
         probe.sample([frame_of(texture("u", (60, 70)), name="u")])
+    with pytest.raises(SourceError, match=r"frames that choose a threshold: none of 1 \(first e\) holds a target"):
+        find_without_labels(Plain(), [empty], frames_of(1), CPU)
     few = probe.sample(frames_of(1))
     with pytest.raises(SourceError, match="must give 20 known points and both classes to ask for, got 10 known"):
         compare_neighbours(few, few)
+
+
+def test_pixels_are_asked_in_float32(probe, monkeypatch):
+    """Whatever trained before in this process."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # put back after the test
+    probe.encode(frames_of(1)[0])
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_asking_leaves_the_network_as_it_was(probe):

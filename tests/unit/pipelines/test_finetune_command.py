@@ -170,13 +170,40 @@ def test_faults_are_one_line(corpus, finished, sets, needles):
     call(*training(corpus, finished, sets=sets)).refused(2, *needles)
 
 
+BEFORE = [
+    (("train.accumulation=3",), ("train.batch must be a multiple of ranks x train.accumulation = 1 x 3, got 4",)),
+    (("train.batch=400",), ("train.batch must be <= 4", "got 400")),
+    (("views.crop_px=16",), ("views.crop_px must be >= 32, the smallest side a detector takes, got 16",)),
+    (("detector.loss={soft_iou: 0}",), ("detector.loss must weigh one of its parts above 0",)),
+    (("detector.backbone.in_channels=3",), ("detector.backbone.in_channels must be 1, frames have one channel, got 3",)),
+]
+"""Overrides -> what is said of them; all of it is known before a step is done."""
+
+
+@pytest.mark.parametrize(("sets", "needles"), BEFORE)
+def test_faults_are_told_by_a_dry_run_and_begin_no_folder(corpus, tmp_path, sets, needles):
+    for options in (("--dry-run",), ()):
+        call(*training(corpus, tmp_path / "run", *options, sets=sets)).refused(2, *needles)
+    assert not (tmp_path / "run").exists(), "the corrected recipe would be refused there"
+
+
+def test_whole_frames_smaller_than_a_detector_takes(tmp_path):
+    frames = [scene(name, (24, 24), [(5, 5, 8, 8)]) for name in "abvt"]
+    small = write_corpus(tmp_path / "small", frames, {"train": ("a", "b"), "val": ("v",), "test": ("t",)})
+    told = "frames must have sides of at least 32 px where views.crop_px is null, got (24, 24)"
+    call(*training(small, tmp_path / "run", sets=("views.crop_px=null", "train.batch=2"))).refused(2, told)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_refuses_the_folder_of_another_run(corpus, finished):
+    assert call(*training(corpus, finished, "--dry-run")).rc == 0
+    call(*training(corpus, finished, "--dry-run", sets=("train.steps=13",))).refused(2, "holds another run", "train.steps")
+    call(*training(corpus, corpus, "--dry-run")).refused(2, "holds other files than a training run")
+
+
 def test_weights_of_another_architecture(corpus, finished, tmp_path):
     other = training(corpus, tmp_path / "run", "--init", finished, sets=("detector.backbone.widths=[5, 9]",))
     call(*other).refused(2, "weights.safetensors: fill", "of this architecture, or --allow-partial")
-
-
-def test_batch_larger_than_the_set(corpus, tmp_path):
-    call(*training(corpus, tmp_path / "run", sets=("train.batch=400",))).refused(2, "batch must be <= 4", "got 400")
 
 
 def test_nothing_to_learn_from(tmp_path):

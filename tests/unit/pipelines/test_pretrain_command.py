@@ -18,7 +18,7 @@ from finetune.train import load_run  # noqa: E402
 from pipelines.config import load_recipe, recipe_names  # noqa: E402
 from pipelines.pretrain_recipe import PretrainRecipe  # noqa: E402
 from pretrain.order import Partition  # noqa: E402
-from pretrain.runtime.weights import read_weights  # noqa: E402
+from pretrain.runtime.weights import experiment_sha256, read_weights  # noqa: E402
 from synth.store.finalize import finalize_store  # noqa: E402
 from tests.support.builders import recipe_of, scene, write_corpus  # noqa: E402
 from tests.support.cli import call, ended, started, wait_until  # noqa: E402
@@ -133,6 +133,10 @@ def test_views_can_be_looked_at(finished, corpus, tmp_path):
     shown = call(*training(corpus, tmp_path / "none", "--dry-run", "--preview", tmp_path / "sheet.png"))
     assert shown.rc == 0 and "sheet.png only (--dry-run)" in shown.stdout and not (tmp_path / "none").exists()
     assert (tmp_path / "sheet.png").read_bytes() == (finished / "views.png").read_bytes()
+    (tmp_path / "mine.png").write_text("precious")
+    refused = call(*training(corpus, tmp_path / "none", "--dry-run", "--preview", tmp_path / "mine.png"))
+    refused.refused(2, "mine.png: exists and is no sheet of ours")
+    assert (tmp_path / "mine.png").read_text() == "precious"
 
 
 def test_stopped_and_resumed_is_the_same_run(corpus, finished, tmp_path):
@@ -159,6 +163,12 @@ def test_encoder_and_decoder_start_a_finetuning(corpus, finished, tmp_path):
     init = json.loads((tmp_path / "run" / "result.json").read_text())["init"]
     assert (init["kind"], init["objectives"], init["matched"], init["missing"]) == ("ssl", ["seg", "dense"], len(tensors), 0)
     assert (init["unexpected"], len(init["sha256"])) == (0, 64)
+    identity = json.loads((finished / "recipe.json").read_text())
+    assert init["experiment_sha256"] == provenance["experiment_sha256"] == experiment_sha256(identity)
+    identity["recipe"]["train"]["seed"] += 1
+    assert provenance["experiment_sha256"] == experiment_sha256(identity), "another seed of one experiment"
+    identity["recipe"]["train"]["steps"] += 1
+    assert provenance["experiment_sha256"] != experiment_sha256(identity)
     decayed = finetuning(corpus, tmp_path / "slow", "--init", finished, sets=(*FINE, "train.optimizer.layer_decay=0.5"))
     assert call(*decayed).rc == 0
     slow, plain = (read_weights(tmp_path / name / "weights.safetensors")[0] for name in ("slow", "run"))
@@ -204,12 +214,34 @@ def test_lneg_is_named_supervised(corpus, tmp_path):
         (("insertion.targets.contrast=[1, 5]",), ("holds another run", "insertion.targets.contrast")),
         (("objectives.0.kind=sge",), ("objectives", "seg")),
         (("train.batch=40",), ("batch must be <= 4", "got 40")),
-        (("views.crop_px=33",), ("views.crop_px must be a multiple of the encoder's last stride 2, got 33",)),
         (("held_out.frames=5",), ("5 usable frames with held_out.frames 5 leave none to train on",)),
     ],
 )
 def test_faults_are_one_line(corpus, finished, sets, needles):
     call(*training(corpus, finished, sets=sets)).refused(2, *needles)
+
+
+BEFORE = [
+    (("train.accumulation=3",), ("train.batch must be a multiple of ranks x train.accumulation = 1 x 3, got 4",)),
+    (("views.crop_px=16",), ("views.crop_px must be >= 32", "got 16")),
+    (("views.crop_px=33",), ("views.crop_px must be a multiple of the encoder's last stride 2, got 33",)),
+    (("objectives=[{kind: masked}]", "views.crop_px=36"), ("objectives.masked.block_px must divide views.crop_px 36, got 8",)),
+    (("objectives=[{kind: seg, loss: {soft_iou: 0}}]",), ("objectives.seg.loss must weigh one of its parts above 0",)),
+    (("detector.backbone.in_channels=3",), ("detector.backbone.in_channels must be 1, frames have one channel, got 3",)),
+]
+"""Overrides -> what is said of them; all of it is known before a step is done."""
+
+
+@pytest.mark.parametrize(("sets", "needles"), BEFORE)
+def test_faults_are_told_by_a_dry_run_and_begin_no_folder(corpus, tmp_path, sets, needles):
+    for options in (("--dry-run",), ()):
+        call(*training(corpus, tmp_path / "run", *options, sets=sets)).refused(2, *needles)
+    assert not (tmp_path / "run").exists(), "the corrected recipe would be refused there"
+
+
+def test_a_dry_run_refuses_the_folder_of_another_run(corpus, finished):
+    assert call(*training(corpus, finished, "--dry-run")).rc == 0
+    call(*training(corpus, finished, "--dry-run", sets=("train.steps=13",))).refused(2, "holds another run", "train.steps")
 
 
 def test_a_place_to_write_is_needed(corpus):
@@ -243,7 +275,8 @@ def test_recipes_fit_the_fine_tuning_they_start(name):
 def test_the_full_recipe_is_planned_without_a_gpu(corpus, tmp_path):
     """What it would do on eight GPUs, whose ranks share a step evenly."""
     done = call("pretrain_encoder", "pretrain_full", "--data", corpus, "--dry-run", "--set", "held_out.frames=1")
-    assert done.rc == 0 and done.stdout.startswith("pretrain_full: dnanet, 4,696,568 parameters"), done
+    done.refused(2, "train.batch must be <= 4, the frames of all sources, got 128")
+    assert done.stdout.startswith("pretrain_full: dnanet, 4,696,568 parameters"), done
     assert "learns 1 seg + 0.1 dense; labels are not looked at" in done.stdout and "20000 steps of 128 frames" in done.stdout
     train = load_recipe("pretrain_full", PretrainRecipe, stage="pretrain").train
     parts = [Partition(train.batch, rank, 8, train.accumulation).positions(0) for rank in range(8)]

@@ -106,6 +106,7 @@ def test_faults_are_one_line(run, corpus, tmp_path):
     (tmp_path / "other" / "x").write_text("x")
     call("probe", run, "--data", corpus, "--out", tmp_path / "other").refused(2, "holds other files than a probe")
     call("probe", run, "--data", corpus, "--out", tmp_path / "other" / "x").refused(2, "is a file; name a folder")
+    call("probe", "random:acm_nano", *data, "--seed", 2**64).refused(2, "--seed: must be in 0..2^64-1, got 18446744073709551616")
     if not torch.cuda.is_available():
         call("probe", run, *data, "--device", "cuda").refused(2, "--device must be cpu or auto where torch sees no GPU")
     call("probe", run, *data, "--split", "train").refused(2, "argument --split: invalid choice: 'train'")

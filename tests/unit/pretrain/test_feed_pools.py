@@ -65,7 +65,7 @@ def test_streamed_and_resident_batches_are_equal_and_the_budget_decides(store_pa
     config = ViewConfig(crop_px=48, noise_mix=NoiseMix(probability=0.5), paste_probability=0.0)
     resident, streamed = open_pool(store_path), open_pool(store_path, budget_mb=0)
     assert not resident.pixels.is_streamed and isinstance(streamed.pixels, StreamedPixels)
-    left, right = (take(Feed([pool], config, seed=5, read_threads=2), 20) for pool in (resident, streamed))
+    left, right = (take(Feed([pool], config, seed=5), 20) for pool in (resident, streamed))
     for one, other in zip(left, right, strict=True):
         assert torch.equal(one.images_B1HW, other.images_B1HW) and torch.equal(one.masks_B1HW, other.masks_B1HW)
         assert one.indices.tolist() == other.indices.tolist()

@@ -39,6 +39,8 @@ def test_spread_is_one_when_directions_are_used_alike():
         ({"synthetic_pd": 0.0}, True, ["background everywhere"]),
         ({"synthetic_pd": 0.0}, False, []),
         ({"rank_targets": 1.0, "rank_background": 1.0}, False, ["rank_targets", "rank_background"]),
+        ({"rank_targets": 0.0, "synthetic_pd": 0.0}, True, []),  # nothing was inserted
+        ({"rank_targets": 0.0, "rank_background": 1.0}, False, ["rank_background"]),
     ],
 )
 def test_alarms(change, segments, words):

@@ -12,15 +12,17 @@ import torch
 
 from finetune.recipe import DataConfig
 from finetune.sources import open_sources
+from pretrain.feed import Feed
 from pretrain.frames import open_pool
 from pretrain.settings import PretrainData, PretrainSettings
 from pretrain.sources import lists_kept_out, open_pretrain_sources
 from pretrain.unlabelled import DoubtConfig, part_of, without_labels
+from pretrain.views import ViewConfig
 from synth.corpora.lists import hash_ids
 from synth.errors import LeakageError, SourceError
 from synth.store.finalize import finalize_store
 from tests.support.builders import CORPUS_SPLITS, recipe_of, scene, write_corpus, write_mini_corpus
-from tests.support.stores import begun_store, finished_store, write_shards
+from tests.support.stores import begun_store, deep_corpus, deep_store, finished_store, write_shards
 
 CPU = torch.device("cpu")
 
@@ -203,6 +205,21 @@ def test_streamed_pools_search_what_they_read(tmp_path):
     assert torch.equal(one, other) and one.any()
 
 
+def test_folders_of_a_14_bit_sensor_are_seen_on_the_scale_of_its_stores(tmp_path):
+    folder = deep_corpus(tmp_path / "deep")
+    store = deep_store(tmp_path / "deep.zarr", folder)
+    found = opened(folder, store, max_level=16383)
+    levels = [
+        sorted(pool.frame(i).image().mean() for part in parts for pool in [part] for i in range(len(pool)))
+        for parts in zip(found.pools, found.held_out, strict=True)
+    ]
+    assert len(levels[0]) == 4 and levels[0] == pytest.approx(levels[1], abs=1e-5) and levels[0][0] > 0.35
+    Feed(found.pools, ViewConfig(crop_px=32), seed=0, needs_targets=False)
+    with pytest.raises(SourceError, match=r"got \[14, 16\] bits .*; set data\.max_level"):
+        Feed(opened(folder, store).pools, ViewConfig(crop_px=32), seed=0, needs_targets=False)
+    assert "max_level" not in PretrainData().model_dump(mode="json"), "runs from before there was the key go on"
+
+
 def test_too_few_frames(tmp_path):
     with pytest.raises(SourceError, match=r"4 usable frames with held_out.frames 4 leave none to train on"):
         opened(write_mini_corpus(tmp_path / "mini"), held_out=4, split="trainval")
@@ -217,6 +234,17 @@ def test_too_few_frames(tmp_path):
         ({"views": {"crop_px": 64, "radiometry": {"gain": 0.1}}}, "set insertion.radiometry"),
         ({"views": {"crop_px": None}}, "views.crop_px must be a number"),
         ({"objectives": []}, "objectives"),
+        ({"views": {"crop_px": 16}}, "views.crop_px must be >= 32 for insertion, got 16"),
+        (
+            {"objectives": [{"kind": "masked"}], "views": {"crop_px": 36}},
+            "objectives.masked.block_px must divide views.crop_px 36, got 8",
+        ),
+        ({"objectives": [{"kind": "seg", "loss": {"soft_iou": 0}}]}, "objectives.seg.loss must weigh one of its parts above 0"),
+        ({"objectives": [{"kind": "lneg", "loss": {"soft_iou": 0}}]}, "objectives.lneg.loss must weigh one of its parts"),
+        (
+            {"objectives": [{"kind": "equivariance", "soft_iou": 0, "bce": 0}]},
+            "objectives.equivariance must weigh soft_iou or bce above 0",
+        ),
     ],
 )
 def test_settings_that_do_not_fit(keys, message):

@@ -7,18 +7,22 @@ import copy
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from pipelines.pretrain_sheet import write_views
+from pipelines.sheet import IMPOSTOR_INK, MASK_INK
 from pretrain.compose import Composed, Composer, InsertionConfig
 from pretrain.compose.peaks import discs
 from pretrain.frames import open_pool
+from pretrain.health import alarms
 from pretrain.objectives import ObjectiveSettings
 from pretrain.order import Partition
 from pretrain.settings import PretrainSettings
 from pretrain.sources import open_pretrain_sources
 from pretrain.task import PretrainModel, PretrainTask
-from pretrain.train import held_out_batches, training_feed
+from pretrain.train import composed_views, held_out_batches, training_composer, training_feed
 from synth.errors import LeakageError
 from tests.support.builders import scene, write_corpus
 from tests.support.composing import batch_of_views, composed_of, tiny_network
@@ -145,6 +149,44 @@ def test_stores_feed_pretraining_without_their_masks(tmp_path):
     assert open_pool(store).num_targets > 0
     composed = Composer(settings.insertion, 0, pairs=False).compose(batch)
     assert composed.masks_B1HW.any() and np.isfinite(composed.first_B1HW.numpy()).all()
+
+
+def test_the_sheet_shows_what_the_network_sees(tmp_path):
+    """Views of lneg as they come, with the masks of their frames; composed ones elsewhere."""
+    frames = [scene(f"f{i}", (40, 48), [(5 + i, 8, 8 + i, 12)]) for i in range(10)]
+    folder = write_corpus(tmp_path / "frames", frames)
+    for kind, inserts in (("lneg", False), ("seg", True)):
+        settings = settings_of(objectives=[{"kind": kind}])
+        sources = sources_of(folder, settings=settings, uses_labels=settings.uses_labels)
+        batch = next(training_feed(settings, sources, CPU).batches(0, Partition(4)))
+        shown = composed_views(settings, sources, 4, CPU)
+        assert torch.equal(shown.first_B1HW, batch.images_B1HW) is not inserts
+        assert torch.equal(shown.masks_B1HW, batch.masks_B1HW) is not inserts and shown.masks_B1HW.any()
+        assert bool(shown.is_used_BS.any()) is inserts
+        write_views(shown, tmp_path / f"{kind}.png", kind, inserts=settings.uses_insertion)
+        with Image.open(tmp_path / f"{kind}.png") as sheet:
+            colours = np.unique(np.asarray(sheet.convert("RGB")).reshape(-1, 3), axis=0).tolist()
+        assert list(MASK_INK) in colours and (list(IMPOSTOR_INK) in colours) is inserts
+
+
+def test_noise_windows_are_loaded_where_they_are_read(tmp_path):
+    store = finished_store(tmp_path, split="train")
+    for kind, is_read in (("seg", False), ("denoise", True)):
+        settings = settings_of(objectives=[{"kind": kind}], held_out={"frames": 3, "crops": 8})
+        sources = sources_of(store, settings=settings)
+        batch = next(training_feed(settings, sources, CPU).batches(0, Partition(4)))
+        composed = training_composer(settings, sources, CPU).compose(batch)
+        assert len(sources.pools[0].noise_MSS) and (composed.noise is not None) is is_read
+
+
+def test_without_inserted_targets_nothing_is_an_alarm():
+    """Nobody saw a target, so nobody missed one, and features at none have no rank."""
+    composer = Composer(InsertionConfig.model_validate({"targets": {"num": (0, 0)}}), 1, pairs=False)
+    task = PretrainTask(PretrainModel(tiny_network(), [SEG]).eval(), composer, [batch_of_views(8)], composer, amp=False)
+    with torch.no_grad():
+        found = task.validate()
+    assert (found["rank_targets"], found["synthetic_pd"]) == (0.0, 0.0) and found["rank_background"] > 1
+    assert not any("target" in line for line in alarms(found, 20, segments=True))
 
 
 def test_a_store_with_validation_frames_must_be_named_so(tmp_path):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
 
 from pretrain.compose import Composed, Composer, InsertionConfig
+from pretrain.compose.noise import NoiseWindows
 from pretrain.losses import LossConfig
 from pretrain.objectives import ObjectiveSettings, build_objective, objective_class, objective_names
 from pretrain.segmenter import Segmenter
 from pretrain.task import PretrainModel, PretrainTask
 from tests.support.composing import batch_of_views, composed_of, tiny_network
+
+IDLE = Composer(InsertionConfig(), 0, pairs=False)
 
 
 def settings_of(kind):
@@ -106,6 +110,26 @@ def test_who_says_to_need_no_insertion_sees_none():
         assert one == other and min(one.values()) > 0
     blind = [kind for kind in objective_names() if not objective_class(settings_of(kind)).uses_insertion]
     assert blind == ["lneg"]
+
+
+def test_who_says_to_need_no_recorded_noise_reads_none():
+    """The same loss with and without noise windows, bit for bit."""
+    network = tiny_network().eval()
+    plain = composed_of(labelled(3))
+    recorded = replace(plain, noise=NoiseWindows(0.1 * torch.ones(2, 16, 16), np.array([0, 2])))
+    for kind in objective_names():
+        objective = build_objective(settings_of(kind), network)
+        with torch.no_grad():
+            one, other = (objective.parts(network, composed, 0) for composed in (plain, recorded))
+        assert (one != other) is objective_class(settings_of(kind)).uses_noise
+
+
+def test_who_pools_frames_says_so():
+    for kind in ("seg", "lneg"):
+        for loss, is_pooled in (({}, False), ({"reduce": "batch"}, True), ({"hard_bce": 1.0}, True)):
+            settings = TypeAdapter(ObjectiveSettings).validate_python({"kind": kind, "loss": loss})
+            task = PretrainTask(PretrainModel(tiny_network(), [settings]), IDLE, [], IDLE, amp=False)
+            assert task.pools_frames is is_pooled
 
 
 def test_only_lneg_looks_at_labels():

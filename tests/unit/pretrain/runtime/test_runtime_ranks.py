@@ -62,7 +62,7 @@ def test_two_ranks_equal_one_and_one_goes_on_where_two_stopped(tmp_path):
 
 
 def test_a_batch_that_ranks_and_parts_do_not_divide_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match="batch must be a multiple of ranks x accumulation = 1 x 3, got 4"):
+    with pytest.raises(RecipeError, match=r"train\.batch must be a multiple of ranks x train\.accumulation = 1 x 3, got 4"):
         train_toy(tmp_path, 2, accumulation=3)
 
 
@@ -91,3 +91,28 @@ def test_statistics_of_each_rank_are_named(monkeypatch, caplog, size, norm, warn
     task = ToyTask(ToyNet(norm), None, None)
     Learner(task, toy_config(2, batch=8), World(torch.device("cpu"), 0, size))
     assert any("each uses the statistics of its own 4 frames" in message for message in caplog.messages) == warned
+
+
+@pytest.mark.parametrize(("size", "accumulation", "own"), [(2, 1, 4), (1, 4, 2), (2, 2, 2), (1, 1, None)])
+def test_a_loss_that_pools_frames_is_named_where_batches_are_split(monkeypatch, caplog, size, accumulation, own):
+    """Sums over frames are those of one rank and one accumulated part: the result depends on their numbers."""
+    monkeypatch.setattr("pretrain.runtime.learner.DistributedDataParallel", lambda module, **_: module)
+    task, config = ToyTask(ToyNet(), None, None), toy_config(2, batch=8, accumulation=accumulation)
+    for task.pools_frames in (False, True):
+        caplog.clear()
+        learner = Learner(task, config, World(torch.device("cpu"), 0, size))
+        told = [message for message in caplog.messages if "reduce batch" in message]
+        assert told == learner.split_effects and len(told) == (task.pools_frames and own is not None)
+        assert all(f"sums are taken over {own} of the 8 frames" in message for message in told)
+
+
+def test_the_journal_says_how_batches_were_split(tmp_path, monkeypatch):
+    """A line at every start of a run whose result depends on it; on two ranks, every rank's loss is its own."""
+    monkeypatch.setattr(ToyTask, "pools_frames", True)
+    train_toy(tmp_path, 3, accumulation=2, stop_after=2)
+    train_toy(tmp_path, 3, accumulation=2)
+    lines = RunDirectory(tmp_path).journal.lines()
+    split = [line for line in lines if "ranks" in line]
+    assert [line["step"] for line in lines] == [0, 1, 2, 2, 3, 3] and [line["step"] for line in split] == [0, 2]
+    assert all((line["ranks"], line["accumulation"], line["frames_at_once"]) == (1, 2, 2) for line in split)
+    assert "sums are taken over 2 of the 4 frames" in split[0]["warnings"][0]
