@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from finetune.detectors import DetectorSettings
 from finetune.detectors.base import SMALLEST_PX
 from pretrain.runtime.config import TrainConfig
-from pretrain.settings import has_weight
 from pretrain.views import ViewConfig
 
 
@@ -72,8 +71,6 @@ class FinetuneRecipe(BaseModel):
     @model_validator(mode="after")
     def _can_train(self) -> Self:
         check_network(self.detector, self.views)
-        if not has_weight(self.detector.loss):
-            raise ValueError("detector.loss must weigh one of its parts above 0, got 0 for all")
         return self
 
 

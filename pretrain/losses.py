@@ -10,10 +10,10 @@ together, those of one rank and one accumulated part, as ACM, DNANet and BasicIR
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,6 +46,12 @@ class LossConfig(BaseModel):
     hard_keep: float = Field(0.5, gt=0.0, le=1.0)
     edge_weight: float = Field(4.0, ge=1.0)
     edge: Literal["intended", "released"] = "intended"
+
+    @model_validator(mode="after")
+    def _minimises_something(self) -> Self:
+        if not any((self.soft_iou, self.bce, self.dice, self.hard_bce)):
+            raise ValueError("must weigh one of its parts above 0, got 0 for all")
+        return self
 
     @property
     def pools_frames(self) -> bool:

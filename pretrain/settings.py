@@ -8,12 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pretrain.compose import InsertionConfig
 from pretrain.compose.composer import SMALLEST_PX
-from pretrain.losses import LossConfig
-from pretrain.objectives import ObjectiveConfig, ObjectiveSettings, objective_class
-from pretrain.objectives.equivariance import EquivarianceConfig
-from pretrain.objectives.lneg import LNegConfig
+from pretrain.objectives import ObjectiveSettings, objective_class
 from pretrain.objectives.masked import MaskedConfig
-from pretrain.objectives.seg import SegConfig
 from pretrain.runtime.config import TrainConfig
 from pretrain.unlabelled import DoubtConfig
 from pretrain.view_config import ViewConfig
@@ -123,21 +119,7 @@ class PretrainSettings(_Config):
             raise ValueError("views.crop_px must be a number in pretraining, got null")
         if self.views.crop_px < SMALLEST_PX:
             raise ValueError(f"views.crop_px must be >= {SMALLEST_PX} for insertion, got {self.views.crop_px}")
-        for objective in self.objectives:
-            _check_objective(objective, self.views.crop_px)
+        blocks = [objective.block_px for objective in self.objectives if isinstance(objective, MaskedConfig)]
+        if uneven := [block for block in blocks if self.views.crop_px % block]:
+            raise ValueError(f"objectives.masked.block_px must divide views.crop_px {self.views.crop_px}, got {uneven[0]}")
         return self
-
-
-def has_weight(loss: LossConfig) -> bool:
-    """Tell whether a part of a loss has a weight above 0; without one there is nothing to minimise."""
-    return any((loss.soft_iou, loss.bce, loss.dice, loss.hard_bce))
-
-
-def _check_objective(objective: ObjectiveConfig, crop_px: int) -> None:
-    """Raise ValueError when an objective cannot learn from views of this side, or from nothing at all."""
-    if isinstance(objective, MaskedConfig) and crop_px % objective.block_px:
-        raise ValueError(f"objectives.masked.block_px must divide views.crop_px {crop_px}, got {objective.block_px}")
-    if isinstance(objective, EquivarianceConfig) and not (objective.soft_iou or objective.bce):
-        raise ValueError("objectives.equivariance must weigh soft_iou or bce above 0, got 0 for both")
-    if isinstance(objective, SegConfig | LNegConfig) and not has_weight(objective.loss):
-        raise ValueError(f"objectives.{objective.kind}.loss must weigh one of its parts above 0, got 0 for all")

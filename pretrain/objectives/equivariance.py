@@ -16,10 +16,10 @@ Shapes: B views, K squares.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -52,6 +52,12 @@ class EquivarianceConfig(ObjectiveConfig):
     decay: float = Field(0.996, ge=0, lt=1)
     soft_iou: float = Field(1.0, ge=0, allow_inf_nan=False)
     bce: float = Field(10.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _minimises_something(self) -> Self:
+        if not (self.soft_iou or self.bce):
+            raise ValueError("must weigh soft_iou or bce above 0, got 0 for both")
+        return self
 
 
 class Equivariance(Objective):

@@ -174,7 +174,7 @@ BEFORE = [
     (("train.accumulation=3",), ("train.batch must be a multiple of ranks x train.accumulation = 1 x 3, got 4",)),
     (("train.batch=400",), ("train.batch must be <= 4", "got 400")),
     (("views.crop_px=16",), ("views.crop_px must be >= 32, the smallest side a detector takes, got 16",)),
-    (("detector.loss={soft_iou: 0}",), ("detector.loss must weigh one of its parts above 0",)),
+    (("detector.loss={soft_iou: 0}",), ("detector.loss: must weigh one of its parts above 0",)),
     (("detector.backbone.in_channels=3",), ("detector.backbone.in_channels must be 1, frames have one channel, got 3",)),
 ]
 """Overrides -> what is said of them; all of it is known before a step is done."""

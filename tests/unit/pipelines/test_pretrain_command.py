@@ -226,7 +226,7 @@ BEFORE = [
     (("views.crop_px=16",), ("views.crop_px must be >= 32", "got 16")),
     (("views.crop_px=33",), ("views.crop_px must be a multiple of the encoder's last stride 2, got 33",)),
     (("objectives=[{kind: masked}]", "views.crop_px=36"), ("objectives.masked.block_px must divide views.crop_px 36, got 8",)),
-    (("objectives=[{kind: seg, loss: {soft_iou: 0}}]",), ("objectives.seg.loss must weigh one of its parts above 0",)),
+    (("objectives=[{kind: seg, loss: {soft_iou: 0}}]",), ("objectives.0.loss: must weigh one of its parts above 0",)),
     (("detector.backbone.in_channels=3",), ("detector.backbone.in_channels must be 1, frames have one channel, got 3",)),
 ]
 """Overrides -> what is said of them; all of it is known before a step is done."""

@@ -239,12 +239,9 @@ def test_too_few_frames(tmp_path):
             {"objectives": [{"kind": "masked"}], "views": {"crop_px": 36}},
             "objectives.masked.block_px must divide views.crop_px 36, got 8",
         ),
-        ({"objectives": [{"kind": "seg", "loss": {"soft_iou": 0}}]}, "objectives.seg.loss must weigh one of its parts above 0"),
-        ({"objectives": [{"kind": "lneg", "loss": {"soft_iou": 0}}]}, "objectives.lneg.loss must weigh one of its parts"),
-        (
-            {"objectives": [{"kind": "equivariance", "soft_iou": 0, "bce": 0}]},
-            "objectives.equivariance must weigh soft_iou or bce above 0",
-        ),
+        ({"objectives": [{"kind": "seg", "loss": {"soft_iou": 0}}]}, "must weigh one of its parts above 0, got 0 for all"),
+        ({"objectives": [{"kind": "lneg", "loss": {"soft_iou": 0}}]}, "must weigh one of its parts above 0, got 0 for all"),
+        ({"objectives": [{"kind": "equivariance", "soft_iou": 0, "bce": 0}]}, "must weigh soft_iou or bce above 0"),
     ],
 )
 def test_settings_that_do_not_fit(keys, message):
