@@ -23,16 +23,7 @@ from finetune.recipe import FinetuneRecipe
 from finetune.sources import TrainingSources
 from finetune.task import FinetuneTask
 from pretrain.feed import Feed
-from pretrain.runtime import (
-    RunDirectory,
-    RunResult,
-    StepReport,
-    open_run,
-    partition_of,
-    refuse_other_run,
-    train,
-    use_threads,
-)
+from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, partition_of, refuse_other_run, train, use_threads
 from pretrain.runtime.distributed import World
 from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
 from pretrain.runtime.weights import LoadReport, load_weights, save_weights, weights_file

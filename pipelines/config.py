@@ -8,14 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipelines.strict_yaml import MAX_RECIPE_BYTES, parse_yaml
 from synth.errors import RecipeError
-
-MAX_RECIPE_BYTES = 2**20
-MAX_DEPTH = 16
-MAX_NODES = 20_000
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -60,9 +56,10 @@ def load_recipe(
     Raises:
         RecipeError: With every fault at once, each a line with its dotted key.
     """
-    data = _parse(*_find(name_or_path, stage))
+    data = parse_yaml(*_find(name_or_path, stage))
     for fragment in fragments:
-        data = _merged(data, {k: v for k, v in _parse(*_find(str(fragment.absolute()), stage)).items() if k != READERS_SECTION})
+        content = parse_yaml(*_find(str(fragment.absolute()), stage))
+        data = _merged(data, {key: value for key, value in content.items() if key != READERS_SECTION})
     return check_settings(model, data, overrides)
 
 
@@ -83,7 +80,8 @@ def check_settings(model: type[_Model], data: Mapping[str, Any], overrides: Sequ
         _apply(data, override, begun)
     for section, parent in begun.items():
         given = parent.pop(section[-1])
-        given.update(_unwritten(model, data, section) | given)
+        for key, value in _unwritten(model, data, section).items():
+            given.setdefault(key, value)  # in place: sections that begin in it hold on to it
         parent[section[-1]] = given
     try:
         return model.model_validate(data)
@@ -102,7 +100,7 @@ def recipe_texts(name_or_path: str, stage: str = "") -> list[bytes]:
         RecipeError: There is none, one that it names is missing, or it is not readable.
     """
     text, name = _find(name_or_path, stage)
-    return [text, *(_find(named, NAMED_RECIPES[key])[0] for key, named in sorted(_named_recipes(_parse(text, name))))]
+    return [text, *(_find(named, NAMED_RECIPES[key])[0] for key, named in sorted(_named_recipes(parse_yaml(text, name))))]
 
 
 def _named_recipes(data: Any) -> set[tuple[str, str]]:
@@ -132,65 +130,6 @@ def _find(name_or_path: str, stage: str) -> tuple[bytes, str]:
     return files("pipelines.recipes").joinpath(stage, f"{name_or_path}.yaml").read_bytes(), name_or_path
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader without aliases, duplicate keys, deep or huge documents."""
-
-    num_nodes = 0
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose a node as PyYAML does, unless it is an alias, too deep, or one too many."""
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", self._mark())
-        self.num_nodes += 1
-        self.depth += 1
-        if self.depth > MAX_DEPTH or self.num_nodes > MAX_NODES:
-            limits = f"a recipe may nest {MAX_DEPTH} deep and hold {MAX_NODES} nodes"
-            raise yaml.constructor.ConstructorError(None, None, limits, self._mark())
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def _mark(self) -> Any:
-        return self.peek_event().start_mark  # type: ignore[no-untyped-call]
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Construct a mapping as PyYAML does, unless a key is no plain name or stands twice."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, "keys must be plain names", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
-"""What PyYAML lets escape: bad dates, undecodable bytes, and values that do not fit their explicit tag (``!!int ""``)."""
-
-
-def _parse(text: bytes, name: str) -> dict[str, Any]:
-    if len(text) > MAX_RECIPE_BYTES:
-        raise RecipeError(f"recipe {name}: larger than {MAX_RECIPE_BYTES} bytes; this is not a recipe")
-    try:
-        data = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(
-            f"recipe {name}{where}: {getattr(error, 'problem', None) or 'not readable as YAML'}; correct the file"
-        ) from error
-    except _UNREADABLE as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise RecipeError(f"recipe {name}: not readable as YAML ({why}); correct the file") from error
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise RecipeError(f"recipe {name}: must be a mapping of names to values, got {type(data).__name__}")
-    return data
-
-
 def _merged(data: dict[str, Any], fragment: dict[str, Any]) -> dict[str, Any]:
     """Return nested sections with those of a fragment laid over them."""
     if "kind" in fragment and fragment["kind"] != data.get("kind", fragment["kind"]):
@@ -206,7 +145,7 @@ def _apply(data: dict[str, Any], override: str, begun: dict[_Section, dict[str, 
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise RecipeError(f"--set {override!r}: must be key=value, as in --set noise.var_max=40")
-    parsed = _parse(f"value: {text}".encode(errors="surrogateescape"), f"--set {override}")
+    parsed = parse_yaml(f"value: {text}".encode(errors="surrogateescape"), f"--set {override}")
     if parsed.keys() != {"value"}:
         raise RecipeError(f"--set {override!r}: must set one key; repeat --set for another")
     value = parsed["value"]

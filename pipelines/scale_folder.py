@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from pipelines.scale_work import Workplace
 from synth import open_corpus
 from synth.corpora.lists import hash_ids
 from synth.errors import RefusalError
-from synth.store.files import is_vacant, read_json, store_error, write_json
+from synth.store.files import hold_folder, is_vacant, read_json, write_json
 
-RECIPE_NAME, LOCK_NAME = "recipe.json", ".lock"
+RECIPE_NAME = "recipe.json"
 
 
 def parts_of(place: Workplace) -> dict[str, Any]:
@@ -62,24 +61,9 @@ def begin(place: Workplace, lists: Mapping[str, Any]) -> None:
     write_json(path, own | {"arms": known | own["arms"], "data": dict(lists)})
 
 
-@contextmanager
-def held(out: Path) -> Iterator[None]:
-    """Hold the folder of a study, begun, within the block: a second command would share its stop file and its runs.
-
-    Raises:
-        RefusalError: Another command works in it.
-        StoreError: It cannot be written.
-    """
-    try:
-        lock = (out / LOCK_NAME).open("w")
-    except OSError as error:
-        raise store_error(out, error) from error
-    with lock:  # the system releases it when the process ends, however it does
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RefusalError(f"--out {out}: another command works on this study; wait for it or stop it") from None
-        yield
+def held(out: Path) -> AbstractContextManager[None]:
+    """Hold the folder of a study, begun: a second command would share its stop file and its runs. Errors as ``hold_folder``."""
+    return hold_folder(out, f"--out {out}: another command works on this study; wait for it or stop it")
 
 
 def differences(found: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:

@@ -88,11 +88,11 @@ class Group:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        found = {name: [finite(value) for value in getattr(self, name)] for name in ("clean_iou", "loss_slopes")}
-        tables = {key: {name: [finite(value) for value in values] for name, values in getattr(self, key).items()}
-                  for key in ("scores", "other_iou")}  # fmt: skip
+        content = asdict(self) | {name: list(map(finite, getattr(self, name))) for name in ("clean_iou", "loss_slopes")}
+        for name in ("scores", "other_iou"):
+            content[name] = {score: list(map(finite, values)) for score, values in getattr(self, name).items()}
         states = {"convergence": self.convergence, "is_limited": self.is_limited, "num_collapsed": self.num_collapsed}
-        return asdict(self) | found | tables | states
+        return content | states
 
 
 def groups_of(study: StudyRecipe, frames: Mapping[str, Frames], tests: Mapping[Cell, Mapping[str, Any]]) -> Iterator[Group]:

@@ -25,16 +25,7 @@ from pretrain.feed import Feed
 from pretrain.health import alarms
 from pretrain.order import Partition
 from pretrain.points import num_features
-from pretrain.runtime import (
-    RunDirectory,
-    RunResult,
-    StepReport,
-    open_run,
-    partition_of,
-    refuse_other_run,
-    train,
-    use_threads,
-)
+from pretrain.runtime import RunDirectory, RunResult, StepReport, open_run, partition_of, refuse_other_run, train, use_threads
 from pretrain.runtime.distributed import World
 from pretrain.runtime.run_dir import RESULT_NAME, WEIGHTS_NAME
 from pretrain.runtime.weights import experiment_sha256, save_weights

@@ -123,11 +123,15 @@ def _evaluation_command(source: Source) -> str:
 
 
 def _lists(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the options that name the frames of a data set."""
+    """Yield the options that name the frames of a data set and how they are read."""
     if data["split"] is not None:
         yield f"--split {data['split']}"
     if data["split_list"] is not None:
         yield f"--split-list {shlex.quote(data['split_list'])}"
+    if data.get("mask_scale", "strict") != "strict":
+        yield f"--mask-scale {data['mask_scale']}"
+    if "max_level" in data:
+        yield f"--max-level {data['max_level']}"
 
 
 def _score_command(source: Source) -> str:

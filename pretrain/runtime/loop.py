@@ -204,9 +204,9 @@ class _Loop:
     def _write_split(self) -> None:
         """Record how batches are split from here on, where that changes the result."""
         if self.learner.split_effects:
-            counts = {"ranks": self._world.size, "accumulation": self._config.accumulation}
-            counts["frames_at_once"] = self.learner.frames_at_once
-            self._run.journal.write({"step": self.progress.step, **counts, "warnings": self.learner.split_effects})
+            line: dict[str, Any] = {"step": self.progress.step, "ranks": self._world.size}
+            line |= {"accumulation": self._config.accumulation, "frames_at_once": self.learner.frames_at_once}
+            self._run.journal.write(line | {"warnings": self.learner.split_effects})
 
     def _log(self, step: Step, lr: float, epoch: float) -> None:
         meter, self._meter = self._meter, _Meter()

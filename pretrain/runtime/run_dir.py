@@ -9,7 +9,6 @@ and, at its end, what the stage leaves for others: weights.safetensors and resul
 
 from __future__ import annotations
 
-import fcntl
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from pretrain.runtime.checkpoint import Checkpoints
 from pretrain.runtime.distributed import World
 from pretrain.runtime.journal import Journal
 from synth.errors import RefusalError
-from synth.store.files import PARTIAL_SUFFIX, is_leftover, read_json, store_error, write_json
+from synth.store.files import HOLD_NAME, PARTIAL_SUFFIX, hold_folder, is_leftover, read_json, store_error, write_json
 from synth.store.manifest import leaf_differences, short_json
 
 WEIGHTS_NAME = "weights.safetensors"
@@ -105,14 +104,9 @@ def open_run(path: Path, recipe: Mapping[str, Any], world: World) -> Iterator[Ru
     refuse_other_run(run, recipe)
     try:
         run.checkpoints.folder.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
     except OSError as error:
         raise store_error(path, error) from error
-    with lock:  # the system releases it when the process ends, however it does
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RefusalError(f"{path}: another process trains in this folder; wait for it or give another --out") from None
+    with hold_folder(path, f"{path}: another process trains in this folder; wait for it or give another --out"):
         for stray in path.rglob(f".*{PARTIAL_SUFFIX}"):  # left by a process that was killed while it wrote
             stray.unlink()
         if not (path / "recipe.json").exists():
@@ -130,7 +124,7 @@ def refuse_other_run(run: RunDirectory, recipe: Mapping[str, Any]) -> None:
     """
     if run.path.exists() and not run.path.is_dir():
         raise RefusalError(f"{run.path}: is a file; give a folder")
-    begun = (".lock", "checkpoints")  # by a start that was killed before it wrote its recipe
+    begun = (HOLD_NAME, "checkpoints")  # by a start that was killed before it wrote its recipe
     if not run.path.is_dir() or all(entry.name in begun or is_leftover(entry) for entry in run.path.iterdir()):
         return
     if not (run.path / "recipe.json").is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 from synth.errors import RefusalError, StoreError
 
 PARTIAL_SUFFIX = ".partial"
+HOLD_NAME = ".lock"
 MAX_JSON_BYTES = 512 * 2**20
 BLOCK_BYTES = 2**20
 
@@ -111,6 +113,30 @@ def read_json(path: Path) -> Any:
         raise store_error(path, error) from error
     except (ValueError, RecursionError) as error:
         raise RefusalError(f"{path}: is not valid JSON ({error}); restore it from a copy") from error
+
+
+@contextlib.contextmanager
+def hold_folder(folder: Path, taken: str) -> Iterator[None]:
+    """Hold a folder within the block against other processes that hold it; the system lets go when the process ends.
+
+    Args:
+        folder: The folder, which exists; :data:`HOLD_NAME` in it stays.
+        taken: What to say when another process holds it.
+
+    Raises:
+        RefusalError: One does.
+        StoreError: It cannot be written.
+    """
+    try:
+        file = (folder / HOLD_NAME).open("w")
+    except OSError as error:
+        raise store_error(folder, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RefusalError(taken) from None
+        yield
 
 
 def refuse_symlink(path: Path) -> None:

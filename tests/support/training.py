@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,31 @@ from pretrain.runtime import Outcome, TrainConfig, open_run, train
 from pretrain.runtime.distributed import joined_world
 from pretrain.views import Radiometry, ViewConfig
 from tests.support.builders import mini_frames
+from tests.support.cli import call
+
+FAULTS_OF_EVERY_TRAINING = (
+    (("train.accumulation=3",), ("train.batch must be a multiple of ranks x train.accumulation = 1 x 3, got 4",)),
+    (("detector.backbone.in_channels=3",), ("detector.backbone.in_channels must be 1, frames have one channel, got 3",)),
+)
+"""Overrides of a recipe of batches of 4 -> what is said of them before a step is done."""
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "group": lambda width: nn.GroupNorm(2, width),
     "batch": nn.BatchNorm2d,
 }
+
+
+def refused_before_begun(command: Callable[..., Sequence[Any]], out: Path, needles: Sequence[str]) -> None:
+    """Assert that a training is refused by a dry run as by a start, and leaves no folder: the corrected recipe may use it.
+
+    Args:
+        command: Given ``out`` and options, returns the command line.
+        out: The run directory.
+        needles: What the error line holds.
+    """
+    for options in (("--dry-run",), ()):
+        call(*command(out, *options)).refused(2, *needles)
+    assert not out.exists()
 
 
 class ToyNet(nn.Module):

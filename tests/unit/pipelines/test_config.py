@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines import config
+from pipelines import strict_yaml
 from pipelines.config import load_recipe, recipe_names
 from synth.errors import RecipeError
 from synth.recipe import SynthesisRecipe
@@ -221,7 +221,7 @@ def test_many_nodes(tmp_path):
 
 
 def test_large_file_is_not_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr(config.yaml, "load", lambda *_: pytest.fail("parsed before its size was checked"))
+    monkeypatch.setattr(strict_yaml.yaml, "load", lambda *_: pytest.fail("parsed before its size was checked"))
     assert "larger than 1048576 bytes" in fault("# " + "x" * 2**20, folder=tmp_path)
 
 
@@ -319,7 +319,7 @@ VALUES = st.recursive(
 @given(key=st.sampled_from(sorted(SynthesisRecipe.model_fields)), value=VALUES)
 def test_any_value_of_any_key_is_refused_as_a_recipe_or_read(scratch, key, value):
     content = {"name": "x", key: value}
-    load_anything(scratch, config.yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "surrogatepass"), [])
+    load_anything(scratch, strict_yaml.yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "surrogatepass"), [])
 
 
 @given(overrides=st.lists(st.text(alphabet="seednopas.=0129²[]{}:-*&!'\n ", max_size=16), max_size=3))

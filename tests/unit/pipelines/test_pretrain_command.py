@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
@@ -23,6 +24,7 @@ from synth.store.finalize import finalize_store  # noqa: E402
 from tests.support.builders import recipe_of, scene, write_corpus  # noqa: E402
 from tests.support.cli import call, ended, started, wait_until  # noqa: E402
 from tests.support.stores import begun_store, small_recipe, write_shards  # noqa: E402
+from tests.support.training import FAULTS_OF_EVERY_TRAINING, refused_before_begun  # noqa: E402
 
 NETWORK = ("detector.backbone.widths=[4, 8]", "detector.backbone.blocks=[1, 1]")
 TINY = (
@@ -222,21 +224,18 @@ def test_faults_are_one_line(corpus, finished, sets, needles):
 
 
 BEFORE = [
-    (("train.accumulation=3",), ("train.batch must be a multiple of ranks x train.accumulation = 1 x 3, got 4",)),
+    *FAULTS_OF_EVERY_TRAINING,
     (("views.crop_px=16",), ("views.crop_px must be >= 32", "got 16")),
     (("views.crop_px=33",), ("views.crop_px must be a multiple of the encoder's last stride 2, got 33",)),
     (("objectives=[{kind: masked}]", "views.crop_px=36"), ("objectives.masked.block_px must divide views.crop_px 36, got 8",)),
     (("objectives=[{kind: seg, loss: {soft_iou: 0}}]",), ("objectives.0.loss: must weigh one of its parts above 0",)),
-    (("detector.backbone.in_channels=3",), ("detector.backbone.in_channels must be 1, frames have one channel, got 3",)),
 ]
 """Overrides -> what is said of them; all of it is known before a step is done."""
 
 
 @pytest.mark.parametrize(("sets", "needles"), BEFORE)
 def test_faults_are_told_by_a_dry_run_and_begin_no_folder(corpus, tmp_path, sets, needles):
-    for options in (("--dry-run",), ()):
-        call(*training(corpus, tmp_path / "run", *options, sets=sets)).refused(2, *needles)
-    assert not (tmp_path / "run").exists(), "the corrected recipe would be refused there"
+    refused_before_begun(partial(training, corpus, sets=sets), tmp_path / "run", needles)
 
 
 def test_a_dry_run_refuses_the_folder_of_another_run(corpus, finished):
