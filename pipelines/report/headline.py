@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.report.cells import excludes_zero, finite, p_value, show, span
 from pipelines.report.evaluation_sections import NATIVE, Tested
 from pipelines.report.inputs import Source
-from pipelines.report.law_sections import reading, states_law
+from pipelines.report.law_sections import states_law
 from pipelines.report.study import Study, labels_cell
 from pipelines.scale_table import MOST_P
 
@@ -111,8 +111,31 @@ def _scale_sentences(study: Study) -> Iterator[str]:
         yield f"{'; '.join(parts)}."
     ratios = [entry for entry in study.entries("ratios") if finite(entry.get("low")) is not None]
     if ratios:
-        text = reading(ratios[0])
-        yield f"{text[0].upper()}{text[1:]} ({ratios[0]['dataset']})."
+        yield _worth(study, ratios)
+
+
+def _worth(study: Study, ratios: Sequence[Mapping[str, Any]]) -> str:
+    """Return on how many label ratios there is evidence, and the furthest from 1 on either side."""
+    above = [entry for entry in ratios if float(entry["low"]) > 1.0]
+    below = [entry for entry in ratios if float(entry["high"]) < 1.0]
+    if not above and not below:
+        return f"What a start is worth in labels: none of {len(ratios)} ratios can be told from 1."
+    parts = [f"{len(above) or 'none'} of {len(ratios)} above it", f"{len(below) or 'none'} below"]
+    if above:
+        parts[0] += f" ({_ratio(study, max(above, key=_ratio_of))})"
+    if below:
+        parts[1] += f" ({_ratio(study, min(below, key=_ratio_of))})"
+    return f"Label ratios whose interval excludes 1, not corrected for their number: {', '.join(parts)}."
+
+
+def _ratio_of(entry: Mapping[str, Any]) -> float:
+    return float(entry["ratio"])
+
+
+def _ratio(study: Study, entry: Mapping[str, Any]) -> str:
+    budget = f" at {entry['budget']}" if len(study.budgets) > 1 else ""
+    place = f"{labels_cell(entry['labels']).text} labels of {entry['dataset']}{budget}"
+    return f"{entry['arm']} with {place} is worth {_ratio_of(entry):.2g} times the labels of {entry['reference']}"
 
 
 def _price(curve: Mapping[str, Any]) -> str:

@@ -212,7 +212,7 @@ def ratios(studies: Sequence[Study]) -> Section | Omitted:
     return Section("ratios", title, lead, tuple(blocks))
 
 
-def reading(entry: Mapping[str, Any]) -> str:
+def _reading(entry: Mapping[str, Any]) -> str:
     """Return a ratio in words, no more than it says."""
     ratio, low, high = finite(entry["ratio"]), finite(entry.get("low")), finite(entry.get("high"))
     if ratio is None:
@@ -227,7 +227,7 @@ def reading(entry: Mapping[str, Any]) -> str:
 
 def _ratio_row(entry: Mapping[str, Any]) -> list[Cell]:
     names = [word(entry[key]) for key in ("dataset", "budget", "arm", "reference")]
-    return [*names, labels_cell(entry["labels"]), _ratio_cell(entry), word(reading(entry))]
+    return [*names, labels_cell(entry["labels"]), _ratio_cell(entry), word(_reading(entry))]
 
 
 def _ratio_cell(entry: Mapping[str, Any]) -> Cell:

@@ -71,7 +71,13 @@ def _study_claims(study: Study) -> Iterator[Claim]:
 
 
 def _pixels(identity: dict[str, Any], by: str) -> Iterator[Claim]:
-    """Yield what frames of the same ids hold; runs of other lists, other data sets or other stores may stand side by side."""
+    """Yield what frames of the same ids hold; runs of other lists, other data sets or other stores may stand side by side.
+
+    Pretrainings claim nothing: their ids name the list in use, not what is left of it to train on, and their pixels are without
+    masks.
+    """
+    if "objectives" in identity["recipe"]:
+        return
     for entry in identity.get("sources", {}).get("train", ()):
         if "ids_sha256" in entry and "pixels_sha256" in entry:
             yield f"the pixels of the training frames of ids {entry['ids_sha256'][:HASH_CHARS]}", entry["pixels_sha256"], by

@@ -32,7 +32,7 @@ STAGES = [
         sets=(*TINY_NET, "views.crop_px=null", f"train.steps={STEPS}", "train.log_every=1"),
     ),
     stage("evaluation", "evaluate", "{detector}", "tophat", "--data", "{frames}", "--cluster", "sync", "--resamples", "50"),
-    stage("report", "report", "{evaluation}", "{detector}", out="report.html"),
+    stage("report", "report", "{evaluation}", "{encoder}", "{detector}", out="report.html"),
 ]  # fmt: skip
 
 

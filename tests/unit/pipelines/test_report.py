@@ -352,6 +352,15 @@ def test_draws_of_other_frames_are_not_mixed_data(tmp_path):
     assert build_report(read_sources(runs)).sections, "of one recipe: another split, or another data set"
 
 
+def test_a_pretraining_stands_beside_a_run_on_the_same_list(tmp_path):
+    """Its pixels are those of other frames of the list, without masks."""
+    run, pretraining = write_run(tmp_path / "detector"), write_run(tmp_path / "encoder", pixels="0" * 64)
+    identity = json.loads((pretraining / "recipe.json").read_text())
+    identity["recipe"]["objectives"] = [{"kind": "seg"}]
+    write(pretraining / "recipe.json", identity)
+    assert build_report(read_sources([run, pretraining])).sections
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

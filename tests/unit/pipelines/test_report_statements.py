@@ -88,6 +88,23 @@ def test_no_law_is_said_only_where_every_law_is_missing(tmp_path):
     assert f"No law of scale is stated: {NO_LAW}." in report_of(tmp_path / "none", content).headline
 
 
+def test_label_ratios_are_counted_on_both_sides_of_one(tmp_path):
+    content = study()
+    own = [entry for entry in content["ratios"] if (entry["dataset"], entry["budget"]) == ("nuaa", "equal-steps")][:3]
+    for entry in content["ratios"]:
+        entry |= {"ratio": 1.1, "bound": "=", "low": 0.9, "high": 1.3}
+    (none,) = (sentence for sentence in report_of(tmp_path, content).headline if "worth" in sentence)
+    assert none == f"What a start is worth in labels: none of {len(content['ratios'])} ratios can be told from 1."
+    for entry, (ratio, low, high) in zip(own, ((1.5, 1.2, 1.8), (2.0, 1.1, 3.9), (0.4, 0.2, 0.9)), strict=True):
+        entry |= {"ratio": ratio, "low": low, "high": high}
+    (found,) = (sentence for sentence in report_of(tmp_path / "both", content).headline if "worth" in sentence)
+    assert found == (
+        f"Label ratios whose interval excludes 1, not corrected for their number: 2 of {len(content['ratios'])} above it "
+        "(ssl with 17 labels of nuaa at equal-steps is worth 2 times the labels of random-matched), 1 below "
+        "(ssl with 34 labels of nuaa at equal-steps is worth 0.4 times the labels of random-matched)."
+    )
+
+
 def test_a_law_whose_floor_is_not_identified_has_no_numbers_and_no_price(tmp_path):
     content = study()
     for curve in content["curves"]:
