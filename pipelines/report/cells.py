@@ -29,7 +29,7 @@ def show(value: Any, digits: int = 2, *, signed: bool = False) -> str:
     number = finite(value)
     if number is None:
         return DASH
-    text = f"{number:{'+' if signed else ''},.{digits}f}"
+    text = f"{number:{'+' if signed else ''}z,.{digits}f}"
     return text.replace("-", MINUS)
 
 

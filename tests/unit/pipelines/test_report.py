@@ -422,6 +422,7 @@ def test_every_input_stands_alone(make, tmp_path):
 def test_cells_round_alike():
     assert show(None) == show(float("nan")) == show(True) == "\u2013"
     assert (show(-1.005, 1), show(1234.5, 1), show(2.0, signed=True)) == ("\u22121.0", "1,234.5", "+2.00")
+    assert (show(-0.001), show(-0.001, signed=True)) == ("0.00", "+0.00"), "what rounds to zero has no sign of its own"
     assert mean([1.0, 2.0]).text == "1.00, 2.00"
     assert mean([1.0, 2.0, 3.0]).text == "2.00 \u00b1 2.48"  # t quantile 4.303 / sqrt(3)
     assert mean([]).text == "\u2013"
