@@ -98,6 +98,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     if arguments.out.suffix != ".md":
         raise RefusalError(f"--out {arguments.out}: must end in .md")
+    if arguments.out.exists() and not arguments.out.read_bytes().startswith(_TITLE.encode()):
+        raise RefusalError(f"--out {arguments.out}: is another page and would be replaced; give another name")
     write_durably(arguments.out, ["\n".join(page_of(tables, missing)).encode()])
     print(f"wrote {arguments.out}")
     return EXIT_OK
@@ -128,8 +130,8 @@ def page_of(tables: Mapping[DataSet, Sequence[Row]], missing: Sequence[tuple[Dat
     yield from ("    python -m pipelines.evaluate_table RUNS --out results/classical.md", "")
 
 
-_HEAD = """\
-# The nine classical detectors
+_TITLE = "# The nine classical detectors"
+_HEAD = f"""{_TITLE}
 
 Made by `python -m pipelines.evaluate_table` from runs of `python -m pipelines.evaluate`; nothing here is typed in but the
 published columns. Frames at native size, double precision, one thread. IoU, nIoU, Pd, F1 in percent, Fa in 1e-6.

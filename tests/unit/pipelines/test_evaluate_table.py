@@ -77,6 +77,9 @@ def test_trained_runs_have_no_row(runs, tmp_path):
 def test_faults(runs, tmp_path):
     call("evaluate_table", tmp_path, "--out", tmp_path / "page.md").refused(2, "holds no evaluation of these sets")
     call("evaluate_table", runs, "--out", tmp_path / "page.txt").refused(2, "must end in .md")
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    call("evaluate_table", runs, "--out", tmp_path / "notes.md").refused(2, "notes.md: is another page and would be replaced")
+    assert (tmp_path / "notes.md").read_text() == "# Notes\n"
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         for name in ("scores.json", "evaluation.json"):
