@@ -95,7 +95,7 @@ def _score(scores: Json, name: str) -> str:
 
 
 def _study(path: Path, content: Json) -> Iterator[str]:
-    """Yield what fresh seeds decided, and a row an arm, a column each data set, label count and budget that three seeds have."""
+    """Yield what fresh seeds decided, and a table over arms and each data set, label count and budget that three seeds have."""
     runs, recipe = content["runs"], content["recipe"]
     seeds = sorted({seed for group in content["groups"] for seed in group["seeds"]})
     shown = _shown(content)
@@ -105,19 +105,30 @@ def _study(path: Path, content: Json) -> Iterator[str]:
     if not shown:
         yield from ("No place of its grid has three seeds yet.", "")
         return
-    yield "Test IoU of the first row, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero;"
+    reference = recipe["arms"][0]["name"] if recipe["endpoint"] is None else recipe["endpoint"]["reference"]
+    yield f"Test IoU of {reference}, differences of the others paired by seed, 95 % t intervals, bold where they exclude zero;"
     yield f"exploratory, not corrected for their number{_unequal_steps(content, shown)}:"
     yield ""
-    has_labels = any(len(dataset["labels"]) > 1 for dataset in recipe["sets"])
-    yield "| arm | " + " | ".join(_head(place, has_labels) for place in shown) + " |"
-    yield "|---" * (1 + len(shown)) + "|"
-    reference = recipe["arms"][0]["name"] if recipe["endpoint"] is None else recipe["endpoint"]["reference"]
-    yield (
-        f"| {reference} | " + " | ".join(mean_text(_group(content, place, reference)["scores"]["iou"]) for place in shown) + " |"
-    )
-    for arm in dict.fromkeys(c["arm"] for c in content["comparisons"] if c["low"] is not None):
-        yield f"| {arm} | " + " | ".join(_difference(content, place, arm) for place in shown) + " |"
+    yield from _differences(content, shown, reference)
     yield ""
+
+
+def _differences(content: Json, shown: Sequence[Place], reference: str) -> Iterator[str]:
+    """Yield a row an arm and a column a place, or the other way round where places are more."""
+    has_labels = any(len(dataset["labels"]) > 1 for dataset in content["recipe"]["sets"])
+    rows = [
+        ["arm", *(_head(place, has_labels) for place in shown)],
+        [reference, *(mean_text(_group(content, place, reference)["scores"]["iou"]) for place in shown)],
+    ]
+    for arm in dict.fromkeys(c["arm"] for c in content["comparisons"] if c["low"] is not None):
+        rows.append([arm, *(_difference(content, place, arm) for place in shown)])
+    if len(shown) >= len(rows):
+        rows = [list(column) for column in zip(*rows, strict=True)]
+        rows[0][0] = "place"
+    head, *body = rows
+    yield f"| {' | '.join(head)} |"
+    yield "|---" * len(head) + "|"
+    yield from (f"| {' | '.join(row)} |" for row in body)
 
 
 def _endpoint(endpoint: Json | None) -> Iterator[str]:
@@ -156,7 +167,7 @@ def _shown(content: Json) -> list[Place]:
 
 
 def _unequal_steps(content: Json, shown: Sequence[Place]) -> str:
-    """Return what to keep in mind where arms of one column did not train equally long."""
+    """Return what to keep in mind where arms at one place did not train equally long."""
     unequal: dict[str, set[int]] = {}
     for place in shown:
         steps = {group["steps"] for group in content["groups"] if _place(group) == place and group["seeds"]}

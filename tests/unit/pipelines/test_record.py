@@ -86,12 +86,29 @@ def test_tables_say_what_the_results_hold(folder):
     assert f"- Fixed beforehand, decided by fresh seeds: {answer}." in page
 
 
-def test_columns_whose_arms_train_unequally_long_say_so(folder):
+def test_places_whose_arms_train_unequally_long_say_so(folder):
     groups = [group("scratch", 8, [1.0, 2.0, 3.0], steps=92), group("seg", 8, [4.0, 5.0, 6.0]), group("none", 8, [], steps=5)]
     (folder / "results/worth.json").write_text(json.dumps(STUDY | {"groups": groups}))
     record(folder)
     page = (folder / "README.md").read_text()
     assert "exploratory, not corrected for their number; steps compares arms of 92 to 100 steps:\n" in page
+
+
+def test_more_places_than_arms_are_rows(folder):
+    sizes = (8, 17, None)
+    recipe = STUDY["recipe"] | {"sets": [{"labels": list(sizes)}]}
+    groups = [group(arm, size, [1.0, 2.0, 3.0]) for size in sizes for arm in ("scratch", "seg")]
+    comparisons = [compared(size, 2.5, 3.5) for size in sizes]
+    content = STUDY | {"recipe": recipe, "groups": groups, "comparisons": comparisons}
+    (folder / "results/worth.json").write_text(json.dumps(content))
+    record(folder)
+    lines = (folder / "README.md").read_text().splitlines()
+    head = lines.index("| place | scratch | seg |")
+    assert lines[head + 1] == "|---|---|---|"
+    assert lines[head + 2] == "| nuaa, 8 labels, steps | 2.00 ± 2.48 | **+3.00 [+2.50, +3.50]** |"
+    assert [line.split(" | ")[0] for line in lines[head + 2 : head + 5]] == [
+        f"| nuaa, {size} labels, steps" for size in (8, 17, "all")
+    ]
 
 
 def test_a_study_of_a_single_arm_shows_its_scores(folder):
