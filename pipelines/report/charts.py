@@ -1,4 +1,4 @@
-"""The two charts of the report: values over a size, and values in rows. Seeds are dots, means are markers, intervals are bands.
+"""The two charts of the report: values over a size, and values in rows. Seeds are dots, means markers, intervals bands or bars.
 
 Drawn at one width that a phone can show; series differ by marker and line as well as by colour, so that they are told apart on
 paper and with any colour vision.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Literal
 
@@ -16,6 +17,7 @@ from pipelines.report.cells import show
 from pipelines.report.svg import (
     CHAR_PX,
     Scale,
+    dot,
     drawing,
     element,
     ink,
@@ -25,7 +27,6 @@ from pipelines.report.svg import (
     polyline,
     scale_of,
     tick_text,
-    titled,
     wrapped,
 )
 
@@ -33,8 +34,10 @@ WIDTH = 440.0
 """Width of a drawing, px (our choice): on a phone of 390 px its 12.5 px texts are still 10 px."""
 SMOKE = "smoke, not evidence"
 _PLOT_HEIGHT, _LEFT, _RIGHT, _BOTTOM = 250.0, 46.0, 14.0, 42.0
-_LEGEND_LINE, _ROW, _DODGE_PX = 19.0, 42.0, 3.0
-"""Lengths in px (our choice, by looking): the plot and its margins, a line of the legend, a row, and lines beside each other."""
+_LEGEND_LINE, _ROW, _DODGE_PX = 19.0, 42.0, (3.0, 5.0)
+"""Lengths in px (our choice, by looking): plot, margins, a line of the legend, a row, lines beside each other, banded or not."""
+_MOST_BANDS = 3
+"""Lines whose intervals are areas (our choice, by looking): more would hide each other, and theirs are bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +149,18 @@ def xy_chart(
         parts.append(_watermark((_LEFT + WIDTH - _RIGHT) / 2, (top + bottom) / 2))
     if level is not None:
         parts.append(polyline([(_LEFT, up(level)), (WIDTH - _RIGHT, up(level))], "level"))
-    shifts = _dodged(series)
-    for draw in (_band, _line, _dots, _marks):
+    has_bands = sum(any(p.low is not None for p in one.points) for one in series) <= _MOST_BANDS
+    shifts = _dodged(series, _DODGE_PX[not has_bands])
+    for draw in (partial(_band, is_area=has_bands), _line, _dots, _marks):
         parts += [draw(one, across, up, shift) for one, shift in zip(series, shifts, strict=True)]
     return drawing(WIDTH, bottom + _BOTTOM, title, *parts)
 
 
-def _dodged(series: Sequence[Series]) -> list[float]:
-    """Return how far each line stands beside its place, px."""
+def _dodged(series: Sequence[Series], step: float) -> list[float]:
+    """Return how far each line stands beside its place, ``step`` from the next, px."""
     beside = [number for number, one in enumerate(series) if any(p.dots for p in one.points)]
     middle = (len(beside) - 1) / 2
-    return [_DODGE_PX * (beside.index(number) - middle) if number in beside else 0.0 for number in range(len(series))]
+    return [step * (beside.index(number) - middle) if number in beside else 0.0 for number in range(len(series))]
 
 
 def strip_chart(
@@ -226,12 +230,12 @@ def _vertical_grid(across: Scale, x: Axis, top: float, bottom: float) -> Iterato
         yield label(across(tick), bottom + 16.0, tick_text(tick), class_="tick", anchor="middle")
 
 
-def _band(one: Series, across: Scale, up: Scale, shift: float) -> str:
-    """Return the areas between intervals of neighbours, and a whisker where one stands alone."""
+def _band(one: Series, across: Scale, up: Scale, shift: float, *, is_area: bool) -> str:
+    """Return the areas between intervals of neighbours, and a whisker where one stands alone or no area is wanted."""
     parts = []
     for is_known, run in groupby(one.points, lambda p: p.low is not None and p.high is not None):
         found = [(across(p.x) + shift, up(p.low or 0.0), up(p.high or 0.0)) for p in run] if is_known else []
-        if len(found) > 1:
+        if is_area and len(found) > 1:
             parts.append(
                 polygon([(x, low) for x, low, _ in found] + [(x, high) for x, _, high in found[::-1]], f"band {ink(one.ink)}")
             )
@@ -250,7 +254,7 @@ def _line(one: Series, across: Scale, up: Scale, shift: float) -> str:
 
 def _dots(one: Series, across: Scale, up: Scale, shift: float) -> str:
     return "".join(
-        _dot(across(p.x) + shift, up(value), one.ink, f"{one.name}, {name}: {show(value)}")
+        dot(across(p.x) + shift, up(value), one.ink, f"{one.name}, {name}: {show(value)}")
         for p in one.points
         for name, value in p.dots
     )
@@ -269,10 +273,6 @@ def _marks(one: Series, across: Scale, up: Scale, shift: float) -> str:
     return "".join(parts)
 
 
-def _dot(x: float, y: float, number: int, tooltip: str) -> str:
-    return element("circle", titled(tooltip), cx=x, cy=y, r=2.6, class_=f"dot {ink(number)}")
-
-
 def _strip(row: Row, top: float, across: Scale) -> Iterator[str]:
     middle = top + 29.0
     yield label(0.0, top + 13.0, row.name)
@@ -284,7 +284,7 @@ def _strip(row: Row, top: float, across: Scale) -> Iterator[str]:
             "rect", x=left, y=middle - 6.0, width=max(right - left, 1.0), height=12, rx=3, class_=f"band {ink(row.ink)}"
         )
     for name, value in row.dots:
-        yield _dot(across(value), middle, row.ink, f"{row.name}, {name}: {show(value)}")
+        yield dot(across(value), middle, row.ink, f"{row.name}, {name}: {show(value)}")
     if row.value is not None and math.isfinite(row.value):
         x = across(row.value)
         if row.bound != "=":

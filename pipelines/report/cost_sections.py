@@ -20,9 +20,9 @@ _TITLE = "Cost curve"
 _MOST_UNIT_CHARS = 12
 """Longest name of a unit (our choice: it stands beside every amount)."""
 _NOTE = (
-    "Money: labelled frames times the price of a label, and synthetic frames times theirs. Small dots: seeds; bands: 95 % t "
-    "intervals. Lines join what was measured and end there. Not counted: the labels of the validation list, which every arm "
-    "needs alike, and computing time, to which belongs what a pretraining renders as it goes."
+    "Money: labelled frames times the price of a label, and synthetic frames times theirs. Small dots: seeds; bands or bars: "
+    "95 % t intervals. Lines join what was measured and end there. Not counted: the labels of the validation list, which every "
+    "arm needs alike, and computing time, to which belongs what a pretraining renders as it goes."
 )
 _NEXT_HEADS = ("data set", "budget", "arm", "beyond labels", "more labelled frames", "more synthetic frames", "cost")
 _NEXT_NOTE = (

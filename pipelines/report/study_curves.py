@@ -16,7 +16,7 @@ AXES = {
     "pd": Axis("Pd, %", within=(0.0, 100.0)),
     "fa": Axis("Fa, 10\u207b\u2076 of all pixels"),
 }
-_LEAD = "Small dots are single seeds, markers their means, bands 95 % t intervals over seeds, from three seeds on."
+_LEAD = "Small dots are single seeds, markers their means, bands or bars 95 % t intervals over seeds, from three seeds on."
 _LAW_NOTE = (
     "Smooth lines: fitted laws over the sizes measured, where the rules allow them; dashed: a fit of which something is refused. "
     "Straight lines join means. Ringed: training had not converged, or is not known to have; the marker's tip says which."

@@ -59,6 +59,11 @@ def ink(number: int) -> str:
     return f"ink{number % NUM_INKS}"
 
 
+def dot(x: float, y: float, number: int, tooltip: str) -> str:
+    """Return the small dot of one seed in a colour, px."""
+    return element("circle", titled(tooltip), cx=x, cy=y, r=2.6, class_=f"dot {ink(number)}")
+
+
 def marker(x: float, y: float, number: int, radius: float = 4.5, tooltip: str = "") -> str:
     """Return the marker of a series; they differ in shape as well as in colour.
 

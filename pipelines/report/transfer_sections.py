@@ -20,7 +20,7 @@ _LAW_POINTS = 24
 """Points a law is drawn through: a smooth line at this width."""
 _LEAD = (
     "Does rendering more frames still help, and how much of the error can they never remove? Small dots are single seeds, "
-    "markers their means, bands 95 % t intervals over seeds, from three seeds on."
+    "markers their means, bands or bars 95 % t intervals over seeds, from three seeds on."
 )
 _FIGURE_NOTE = (
     "Smooth lines: the fitted law, over the counts measured and no further; dashed: a fit of which something is refused. "

@@ -100,6 +100,14 @@ def test_an_interval_that_stands_alone_is_a_whisker():
     assert not parts(svg, "polygon", "band")
 
 
+def test_many_intervals_are_bars_and_their_lines_stand_further_apart():
+    few, many = (xy_chart(ladder(*names), Axis("labels", True), Axis("IoU"), title="t") for names in ("abc", "abcd"))
+    assert len(parts(few, "polygon", "band")) == 3 and not parts(few, "polyline", "whisker")
+    assert not parts(many, "polygon", "band") and len(parts(many, "polyline", "whisker")) == 4 * 3
+    first = [float(line.get("points").split(",")[0]) for line in parts(many, "polyline", "whisker")][::3]
+    assert [b - a for a, b in pairwise(first)] == pytest.approx([5.0] * 3, abs=0.2)
+
+
 def test_a_line_breaks_where_a_value_is_missing():
     points = tuple(Point(float(x), None if x == 3 else 1.0) for x in range(1, 7))
     svg = xy_chart([Series("", 0, points, marks="none")], Axis("x"), Axis("y"), title="t")

@@ -148,7 +148,7 @@ def test_money_is_labels_and_synthetic_frames_times_their_prices(tmp_path):
     figure = blocks(report, "cost", "panels")[0].figures[0]
     drawn = {line["arm"]: [x for x, _ in line["cost_iou"]] for line in figure.data}
     assert drawn == costs, "as measured, and nothing beyond"
-    assert "cost, EUR" in figure.svg and figure.svg.count('class="band') == 5
+    assert "cost, EUR" in figure.svg and figure.svg.count('class="whisker') == 5 * 3
     assert figure.svg.count('class="dot') == 5 * 3 * 5
 
 
