@@ -1,6 +1,6 @@
 """Run a whole chain of commands, from frames (or none) to the report, and go on where it stopped.
 
-    python -m pipelines.run quickstart --out DIR                   no data needed; eight minutes on two CPU cores
+    python -m pipelines.run quickstart --out DIR                   no data needed; nine minutes on two CPU cores
     python -m pipelines.run nuaa --data $SIRST_DATA --out DIR
     python -m pipelines.run RECIPE --out DIR --dry-run             every command that it stands for; nothing is written
 

@@ -34,8 +34,8 @@ WIDTH = 440.0
 """Width of a drawing, px (our choice): on a phone of 390 px its 12.5 px texts are still 10 px."""
 SMOKE = "smoke, not evidence"
 _PLOT_HEIGHT, _LEFT, _RIGHT, _BOTTOM = 250.0, 46.0, 14.0, 42.0
-_LEGEND_LINE, _ROW, _DODGE_PX = 19.0, 42.0, (3.0, 5.0)
-"""Lengths in px (our choice, by looking): plot, margins, a line of the legend, a row, lines beside each other, banded or not."""
+_LEGEND_LINE, _ROW, _DODGE_PX, _WIDE_DODGE_PX = 19.0, 42.0, 3.0, 5.0
+"""Lengths in px (our choice, by looking): plot, margins, legend lines, rows, lines beside each other with bands and with bars."""
 _MOST_BANDS = 3
 """Lines whose intervals are areas (our choice, by looking): more would hide each other, and theirs are bars."""
 
@@ -150,7 +150,7 @@ def xy_chart(
     if level is not None:
         parts.append(polyline([(_LEFT, up(level)), (WIDTH - _RIGHT, up(level))], "level"))
     has_bands = sum(any(p.low is not None for p in one.points) for one in series) <= _MOST_BANDS
-    shifts = _dodged(series, _DODGE_PX[not has_bands])
+    shifts = _dodged(series, _DODGE_PX if has_bands else _WIDE_DODGE_PX)
     for draw in (partial(_band, is_area=has_bands), _line, _dots, _marks):
         parts += [draw(one, across, up, shift) for one, shift in zip(series, shifts, strict=True)]
     return drawing(WIDTH, bottom + _BOTTOM, title, *parts)

@@ -73,7 +73,7 @@ def _study_claims(study: Study) -> Iterator[Claim]:
 def _pixels(identity: dict[str, Any], by: str) -> Iterator[Claim]:
     """Yield what frames of the same ids hold; runs of other lists, other data sets or other stores may stand side by side.
 
-    Pretrainings claim nothing: their ids name the list in use, not what is left of it to train on, and their pixels are without
+    Pretrainings claim nothing: their ids name the list in use, not what is left of it to train on, and most are hashed without
     masks.
     """
     if "objectives" in identity["recipe"]:
