@@ -46,8 +46,8 @@ class HeldOut(_Config):
     """Frames kept out of training, which synthetic targets are inserted into for validation.
 
     Attributes:
-        frames: Frames of each source, by keyed choice, the same for every seed of training. In a store, other copies of the
-            same source frame may train: its validation is the milder one.
+        frames: Frames of each source, a quarter of it at most, by keyed choice, the same for every seed of training. In a
+            store, other copies of the same source frame may train: its validation is the milder one.
         crops: Least number of composed crops of them all that are looked at: they come in whole batches of 16, or of as many as
             there are frames held out where these are fewer.
     """

@@ -58,7 +58,7 @@ def open_pretrain_sources(
         paths: Stores and folders of frames, labelled or not.
         config: Which of their frames.
         doubt: What of an unlabelled frame may be a target.
-        held_out: Frames of each kept for validation.
+        held_out: Frames of each kept for validation, of few frames a quarter.
         uses_labels: Whether masks are kept.
         device: Where resident pixels go.
 
@@ -208,7 +208,7 @@ def chosen_ids(names: Collection[str], num_frames: int | None, subset_seed: int,
 
 
 def _divide(pool: FramePool, usable: Indices, config: PretrainData, held_out: int) -> tuple[Indices, Indices]:
-    """Return which of the usable frames train and which are held out.
+    """Return which of the usable frames train and which are held out: of few frames a quarter, and one at least.
 
     A number of frames is drawn from all of them, and those that are not usable leave the draw: so it holds no frame that a
     fine-tuning of the same number and seed does not draw.
@@ -218,9 +218,10 @@ def _divide(pool: FramePool, usable: Indices, config: PretrainData, held_out: in
         chosen = frozenset(chosen_ids(pool.ids, config.num_frames, config.subset_seed, pool.name))
     is_chosen = np.array([bool(pool.ids) and pool.ids[i] in chosen for i in usable], bool)
     others = usable[~is_chosen]
+    held_out = min(held_out, max(1, len(usable) // 4))
     if len(others) < held_out or len(usable) <= held_out:
         raise SourceError(
-            f"{pool.name}: {len(usable)} usable frames with held_out.frames {held_out} leave none to train on; "
+            f"{pool.name}: {len(usable)} usable frames, {held_out} of them held out for validation, leave none to train on; "
             "lower held_out.frames or data.num_frames, or give more frames"
         )
     order = np.argsort(keyed_hash(0, Stream.SUBSET, _names(pool)[others]), kind="stable")

@@ -216,7 +216,7 @@ def test_lneg_is_named_supervised(corpus, tmp_path):
         (("insertion.targets.contrast=[1, 5]",), ("holds another run", "insertion.targets.contrast")),
         (("objectives.0.kind=sge",), ("objectives", "seg")),
         (("train.batch=40",), ("batch must be <= 4", "got 40")),
-        (("held_out.frames=5",), ("5 usable frames with held_out.frames 5 leave none to train on",)),
+        (("data.num_frames=5",), ("5 usable frames, 1 of them held out for validation, leave none to train on",)),
     ],
 )
 def test_faults_are_one_line(corpus, finished, sets, needles):

@@ -21,7 +21,7 @@ from pretrain.views import ViewConfig
 from synth.corpora.lists import hash_ids
 from synth.errors import LeakageError, SourceError
 from synth.store.finalize import finalize_store
-from tests.support.builders import CORPUS_SPLITS, recipe_of, scene, write_corpus, write_mini_corpus
+from tests.support.builders import CORPUS_SPLITS, recipe_of, scene, write_corpus
 from tests.support.stores import begun_store, deep_corpus, deep_store, finished_store, write_shards
 
 CPU = torch.device("cpu")
@@ -118,11 +118,18 @@ def test_validation_frames_only_when_named(corpus):
 
 
 def test_held_out_frames_never_train_and_never_change(tmp_path):
-    root = write_corpus(tmp_path / "many", [scene(f"f{i}", (40, 40)) for i in range(12)])
+    root = write_corpus(tmp_path / "many", [scene(f"f{i}", (40, 40)) for i in range(16)])
     found, again = opened(root, held_out=4), opened(root, held_out=4)
     assert found.held_out[0].ids == again.held_out[0].ids and len(found.held_out[0]) == 4
-    assert not set(found.held_out[0].ids) & set(found.pools[0].ids) and len(found.pools[0]) == 8
+    assert not set(found.held_out[0].ids) & set(found.pools[0].ids) and len(found.pools[0]) == 12
     assert set(opened(root, held_out=2).held_out[0].ids) < set(found.held_out[0].ids)
+
+
+@pytest.mark.parametrize(("frames", "held"), [(2, 1), (8, 2), (17, 4), (47, 11), (48, 12), (60, 12)])
+def test_of_few_frames_a_quarter_is_held_out(tmp_path, frames, held):
+    """Else twelve of the seventeen labelled frames of a new sensor would only validate."""
+    found = opened(write_corpus(tmp_path / "few", [scene(f"f{i}", (40, 40)) for i in range(frames)]), held_out=12)
+    assert (len(found.pools[0]), len(found.held_out[0])) == (frames - held, held)
 
 
 def test_few_labels_are_those_a_fine_tuning_draws(tmp_path):
@@ -221,8 +228,9 @@ def test_folders_of_a_14_bit_sensor_are_seen_on_the_scale_of_its_stores(tmp_path
 
 
 def test_too_few_frames(tmp_path):
-    with pytest.raises(SourceError, match=r"4 usable frames with held_out.frames 4 leave none to train on"):
-        opened(write_mini_corpus(tmp_path / "mini"), held_out=4, split="trainval")
+    root = write_corpus(tmp_path / "one", [scene("a", (40, 40))])
+    with pytest.raises(SourceError, match=r"one: 1 usable frames, 1 of them held out for validation, leave none to train on"):
+        opened(root)
 
 
 @pytest.mark.parametrize(
