@@ -12,7 +12,7 @@ import torch
 
 from finetune.recipe import DataConfig
 from pretrain.frames import FramePool, Indices, open_pool
-from pretrain.sources import chosen_ids, ids_like_tests, is_store, pixels_sha256, samples_unlike_tests
+from pretrain.sources import chosen_ids, ids_like_tests, is_rendered, is_store, pixels_sha256, samples_unlike_tests
 from pretrain.unlabelled import part_of
 from synth import Corpus, Store, open_corpus, open_store
 from synth.corpora.decode import hash_pixels
@@ -104,7 +104,7 @@ def _like_tests(corpora: Mapping[Path, Corpus], validation: Path | None, config:
 
 def _store_pool(path: Path, config: DataConfig, device: torch.device) -> _Opened:
     store, pool = open_store(path), open_pool(path, device=device)
-    about: dict[str, Any] = {"store": store.manifest["content_hash"]}
+    about: dict[str, Any] = {"store": store.manifest["content_hash"]} | ({"rendered": True} if is_rendered(store) else {})
     samples, affected = samples_unlike_tests(store) if config.exclude_near_test else (np.arange(len(store)), frozenset())
     excluded = tuple(sorted(affected))
     if config.exclude_near_test:

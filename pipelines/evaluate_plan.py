@@ -155,7 +155,7 @@ def find_warnings(plan: Sequence[Evaluation]) -> Iterator[str]:
             yield f"{exposure.num_validated} of {num} scored frames of {where} chose weights and threshold of {name}: optimistic"
         if evaluation.is_other and exposure.lists:
             yield f"{name} was trained on {where} ({', '.join(exposure.lists)}): its row there is NO cross-set score"
-        elif evaluation.is_other and exposure.num_stores:
+        elif evaluation.is_other and exposure.num_stores and not exposure.is_rendered:
             yield f"{name} was trained on a store, whose frames its record does not name: they may be of {where}"
         elif not evaluation.is_other and not exposure.lists and not exposure.num_stores:
             yield f"{name} was trained on no list of {where}: its row there is a cross-set score"

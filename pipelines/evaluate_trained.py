@@ -121,20 +121,22 @@ class Exposure:
         num_trained: Scored frames that trained it.
         num_validated: Scored frames that chose its weights and threshold.
         num_stores: Stores that trained it, whose frames are not in its record.
+        is_rendered: Whether these are rendered scenes without any real frame, so of no data set.
     """
 
     lists: tuple[str, ...]
     num_trained: int
     num_validated: int
     num_stores: int
+    is_rendered: bool = False
 
     @property
     def about(self) -> str:
         """What trained the run, seen from the data set."""
-        stores = ["a store"] if self.num_stores else []
+        store = "rendered scenes" if self.is_rendered else "a store"
         if self.lists:
-            return " + ".join([f"this set ({', '.join(self.lists)})", *stores])
-        return "a store" if self.num_stores else "another set"
+            return " + ".join([f"this set ({', '.join(self.lists)})", *([store] if self.num_stores else [])])
+        return store if self.num_stores else "another set"
 
 
 def find_exposure(run: Run, truth: Truth) -> Exposure:
@@ -152,7 +154,9 @@ def find_exposure(run: Run, truth: Truth) -> Exposure:
         elif split != "val" and ids_sha256 in hashes:
             trained |= ids
             names.append(f"{name}/{split}")
-    return Exposure(tuple(names), len(scored & trained), len(scored & validated), sum("store" in e for e in sources["train"]))
+    stores = [entry for entry in sources["train"] if "store" in entry]
+    are_rendered = bool(stores) and all(entry.get("rendered", False) for entry in stores)
+    return Exposure(tuple(names), len(scored & trained), len(scored & validated), len(stores), are_rendered)
 
 
 def _lists_of(run: Run, truth: Truth) -> Iterator[tuple[str, str, frozenset[str]]]:

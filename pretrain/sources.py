@@ -121,17 +121,19 @@ def samples_unlike_tests(store: Store) -> tuple[Indices, frozenset[str]]:
     return np.flatnonzero(~np.isin(store.column("sample/source"), codes)), alike
 
 
+def is_rendered(store: Store) -> bool:
+    """Tell whether a store holds rendered scenes without any real frame: neither plates nor noise of a folder."""
+    source, noise = store.manifest["recipe"]["source"], store.manifest["recipe"]["noise"]
+    return source["kind"] == "scenes" and source.get("plates") is None and noise["source"] == "same"
+
+
 def lists_kept_out(store: Store) -> frozenset[str] | None:
     """Return the hashes over the ids of the test lists that no frame to train on, and no noise frame, is from or looks like.
 
     None for rendered scenes without any real frame. Of plates likeness is not known, nor anything of stores from before scans
     recorded it: no list.
     """
-    recipe = store.manifest["recipe"]
-    is_rendered = recipe["source"]["kind"] == "scenes" and recipe["source"].get("plates") is None
-    if is_rendered and recipe["noise"]["source"] == "same":
-        return None
-    return frozenset(store.manifest["sources"]["leakage"].get("kept_from", ()))
+    return None if is_rendered(store) else frozenset(store.manifest["sources"]["leakage"].get("kept_from", ()))
 
 
 def pixels_sha256(pool: FramePool) -> str:

@@ -117,3 +117,13 @@ def exchange(left: Path, right: Path) -> None:
     kept = left.read_bytes()
     left.write_bytes(right.read_bytes())
     right.write_bytes(kept)
+
+
+def rendered_store(folder: Path) -> Path:
+    """Write a store of four scenes without a real frame into a folder."""
+    source = {"kind": "scenes", "num_frames": 4, "frame_hw": (64, 64), "targets": {"empty_share": 0}}
+    path = folder / "rendered.zarr"
+    begun_store(path, recipe_of(source=source, num_synthetic=0), None)
+    write_shards(path)
+    finalize_store(path)
+    return path

@@ -18,7 +18,7 @@ from synth import open_corpus, open_store
 from synth.errors import SourceError
 from synth.store.finalize import finalize_store
 from tests.support.builders import scene, write_corpus
-from tests.support.stores import begun_store, deep_corpus, deep_store, finished_store, small_recipe, write_shards
+from tests.support.stores import begun_store, deep_corpus, deep_store, finished_store, rendered_store, small_recipe, write_shards
 
 CPU = torch.device("cpu")
 LISTS = {"train": ("a", "b", "c", "d"), "val": ("v",), "test": ("t",)}
@@ -211,3 +211,5 @@ def test_stores_need_a_folder_to_validate_on(corpus, tmp_path):
         open_sources([store], None, DataConfig(), CPU)
     found = open_sources([store], corpus, DataConfig(), CPU)
     assert [frame.id for frame in found.validation] == ["v"] and set(found.identity["train"][0]) == {"store"}
+    (about,) = open_sources([rendered_store(tmp_path)], corpus, DataConfig(), CPU).identity["train"]
+    assert about.keys() == {"store", "rendered"} and about["rendered"], "its frames are of no data set"

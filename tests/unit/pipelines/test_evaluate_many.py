@@ -7,6 +7,7 @@ import math
 import shutil
 import signal
 import statistics
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ torch = pytest.importorskip("torch")
 
 from finetune import score  # noqa: E402
 from pipelines import evaluate_run  # noqa: E402
+from pipelines.evaluate_plan import find_warnings  # noqa: E402
 from pipelines.evaluate_trained import find_exposure, read_run  # noqa: E402
 from pipelines.score_truth import Truth  # noqa: E402
 from synth.corpora.lists import hash_ids  # noqa: E402
@@ -171,6 +173,22 @@ def test_exposure_of_subsets_and_stores(runs):
     mixed = run.identity | {"sources": {"train": [{"store": "0" * 64}]}}
     exposure = find_exposure(type(run)(run.path, mixed, run.result), truth)
     assert (exposure.lists, exposure.num_stores, exposure.about) == ((), 1, "a store")
+    rendered = {"store": "1" * 64, "rendered": True}
+    for entries, about in (([rendered], "rendered scenes"), ([rendered, *mixed["sources"]["train"]], "a store")):
+        seen = run.identity | {"sources": {"train": entries}}
+        assert find_exposure(type(run)(run.path, seen, run.result), truth).about == about
+
+
+def test_rendered_scenes_are_no_frames_of_another_set(runs):
+    run, truth = read_run(runs / "s0"), options_of(runs, "away", "test")
+    told = []
+    for entry in ({"store": "0" * 64}, {"store": "1" * 64, "rendered": True}):
+        seen = type(run)(run.path, run.identity | {"sources": {"train": [entry]}}, run.result)
+        row = SimpleNamespace(
+            contender=SimpleNamespace(name="r", run=seen), truth=truth, exposure=find_exposure(seen, truth), is_other=True
+        )
+        told.append(list(find_warnings([row])))
+    assert told == [["r was trained on a store, whose frames its record does not name: they may be of away"], []]
 
 
 def options_of(runs, name, split):

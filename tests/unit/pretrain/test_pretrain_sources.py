@@ -20,9 +20,8 @@ from pretrain.unlabelled import DoubtConfig, part_of, without_labels
 from pretrain.views import ViewConfig
 from synth.corpora.lists import hash_ids
 from synth.errors import LeakageError, SourceError
-from synth.store.finalize import finalize_store
-from tests.support.builders import CORPUS_SPLITS, recipe_of, scene, write_corpus
-from tests.support.stores import begun_store, deep_corpus, deep_store, finished_store, write_shards
+from tests.support.builders import CORPUS_SPLITS, scene, write_corpus
+from tests.support.stores import deep_corpus, deep_store, finished_store, rendered_store
 
 CPU = torch.device("cpu")
 
@@ -56,19 +55,8 @@ def test_another_folder_is_held_against_the_same_test_list(corpus, tmp_path):
     assert found.excluded[1] == ("ot",) and {*found.pools[1].ids, *found.held_out[1].ids} == {"ox", "oy", "oz"}
 
 
-@pytest.fixture
-def rendered(tmp_path):
-    """A store of scenes without a real frame."""
-    source = {"kind": "scenes", "num_frames": 4, "frame_hw": (64, 64), "targets": {"empty_share": 0}}
-    path = tmp_path / "rendered.zarr"
-    begun_store(path, recipe_of(source=source, num_synthetic=0), None)
-    write_shards(path)
-    finalize_store(path)
-    return path
-
-
-def test_a_test_list_counts_as_kept_out_where_every_source_was_kept_from_it(corpus, rendered, tmp_path):
-    store = finished_store(tmp_path)
+def test_a_test_list_counts_as_kept_out_where_every_source_was_kept_from_it(corpus, tmp_path):
+    store, rendered = finished_store(tmp_path), rendered_store(tmp_path)
     folder, own, other = tmp_path / "corpus", hash_ids(CORPUS_SPLITS["test"]), hash_ids(("t",))
     lists = {name: opened(*paths, split="trainval").kept_from for name, paths in {
         "folder": [corpus], "folders": [corpus, folder], "store": [store], "its folder": [store, folder],
