@@ -7,9 +7,11 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 from pipelines.allocator import keep_freed_memory
@@ -20,8 +22,12 @@ EXIT_OK, EXIT_FAULT, EXIT_REFUSED, EXIT_VERIFICATION = 0, 1, 2, 3
 EXIT_SIGINT, EXIT_SIGTERM = 130, 143
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help with the defaults that say something, and descriptions kept as written."""
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with the defaults that say something, and descriptions whose indented blocks are kept as written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = partial(textwrap.fill, width=width, break_on_hyphens=False)
+        return "\n\n".join(block if block.startswith(" ") else fill(block) for block in text.strip().split("\n\n"))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         is_flag, is_empty = action.nargs == 0, action.default in (None, "", [], ())

@@ -129,6 +129,16 @@ def test_help_shows_no_default_of_a_required_option(capsys):
     assert "what to read\n" in capsys.readouterr().out
 
 
+def test_help_fills_text_and_keeps_commands_as_written(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "42")
+    command = "    python -m pipelines.demo 7 --out FOLDER          a comment"
+    made = Parser(prog="demo", description=f"Does things.\n\n{command}\n\n{' '.join(['word'] * 12)}\nnext-to-last")
+    with pytest.raises(SystemExit):
+        run_command(lambda _: 0, made, ["--help"])
+    shown = capsys.readouterr().out
+    assert f"\n\n{command}\n\n{' '.join(['word'] * 8)}\n{' '.join(['word'] * 4)} next-to-last\n" in shown
+
+
 def test_reader_of_the_output_may_leave():
     """``command | head -1`` ends well."""
     script = "import sys\nfrom pipelines.command import Parser, run_command\n"
